@@ -1,0 +1,45 @@
+"""The errors that a user can fix.
+
+    GraniteError
+    ├── AudioError               the recording cannot be read or holds nothing usable
+    │   └── AudioTooLongError    it is longer than the model's context allows
+    ├── CheckpointError          the model's files are missing, damaged or inconsistent
+    │   └── UnsupportedModelError  a model of another architecture, or a setting that we do not compute
+    └── LanguageError            an unknown language, or a pair that the model does not translate
+
+Wrong arguments raise ``ValueError`` or ``TypeError`` as everywhere in Python.
+Every message says what is wrong, where, and what to do about it.
+"""
+
+__all__ = [
+    "AudioError",
+    "AudioTooLongError",
+    "CheckpointError",
+    "GraniteError",
+    "LanguageError",
+    "UnsupportedModelError",
+]
+
+
+class GraniteError(Exception):
+    """Base of every error that granite-mlx raises for something a user can fix."""
+
+
+class AudioError(GraniteError):
+    """A recording cannot be opened or decoded, or holds no usable samples."""
+
+
+class AudioTooLongError(AudioError):
+    """A recording is longer than the model's context allows in one pass."""
+
+
+class CheckpointError(GraniteError):
+    """A checkpoint's files are missing, damaged or do not fit together."""
+
+
+class UnsupportedModelError(CheckpointError):
+    """A checkpoint is of an architecture, or uses a setting, that granite-mlx does not compute."""
+
+
+class LanguageError(GraniteError):
+    """A language is unknown, or the model does not translate the given pair."""
