@@ -1,0 +1,116 @@
+"""What is asked about an utterance, and what the right answer is.
+
+The instructions are those of the product's own table (`granite_mlx.decoding.prompts`); a test
+compares the two. A keyword list asks for a spelling: the answer takes the list's spelling of a name
+that is spoken, the usual spelling where the list does not have it, and nothing from the list that
+is not spoken.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from demo import vocabulary as v
+from demo.corpus import NamePools, Utterance
+from demo.sentences import plain
+
+ASR = "can you transcribe the speech into a written format?"
+ASR_PUNCTUATED = "transcribe the speech with proper punctuation and capitalization."
+ASR_PUNCTUATED_GIVEN = "transcribe the {} speech with proper punctuation and capitalization."
+ASR_KEYWORDS = "transcribe the speech to text."
+AST = "translate the speech to {}."
+AST_PUNCTUATED = "translate the speech to {} with proper punctuation and capitalization."
+KEYWORDS = " Keywords: {}"
+LANGUAGE_NAMES = {"en": "English", "fr": "French"}
+OTHER = {"en": "fr", "fr": "en"}
+
+_DISTRACTING_WORDS = tuple(
+    [n.en for n in v.NOUNS] + [n.fr for n in v.NOUNS] + [city for pair in v.CITIES for city in pair]
+    + "Kubernetes Siobhan Nguyen Python Metal Wagner Zürich Oslo granite penicillin".split()
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Question:
+    """An instruction, the answer, and what the audio says in usual spellings."""
+
+    instruction: str
+    answer: str
+    heard: str
+
+
+def heard(u: Utterance) -> str:
+    """The plain transcript in usual spellings: the target of both CTC losses."""
+    return plain(u.en if u.language == "en" else u.fr).format(*(usual for usual, _ in u.names))
+
+
+def ask(u: Utterance, rng: np.random.Generator, pools: NamePools) -> Question:
+    """Draw a task for an utterance."""
+    translate = rng.random() < (0.12 if u.kind == "digits" else 0.3)
+    punctuate = rng.random() < 0.3
+    language = OTHER[u.language] if translate else u.language
+    keywords, spellings = _keyword_list(u, rng, pools)
+    if translate:
+        wording = (AST_PUNCTUATED if punctuate else AST).format(LANGUAGE_NAMES[language])
+    elif punctuate:
+        given = rng.random() < 0.3
+        wording = ASR_PUNCTUATED_GIVEN if given else ASR_PUNCTUATED
+        wording = wording.format(LANGUAGE_NAMES[language])
+    else:
+        wording = ASR if not keywords or rng.random() < 0.6 else ASR_KEYWORDS
+    text = u.en if language == "en" else u.fr
+    answer = (text if punctuate else plain(text)).format(*spellings)
+    return Question(wording + keyword_clause(keywords), answer, heard(u))
+
+
+def keyword_clause(keywords: Sequence[str]) -> str:
+    return KEYWORDS.format(", ".join(keywords)) if keywords else ""
+
+
+def _keyword_list(
+    u: Utterance, rng: np.random.Generator, pools: NamePools
+) -> tuple[list[str], list[str]]:
+    """Draw a list (often none) and the spelling that each name takes under it."""
+    usual = [pair[0] for pair in u.names]
+    if rng.random() < (0.85 if not u.names else 0.15 if u.made_up else 0.3):
+        return [], usual
+    listed, spellings = [], list(usual)
+    for i, pair in enumerate(u.names):
+        if rng.random() < 0.85:
+            spellings[i] = pair[int(rng.random() < 0.6)]
+            listed.append(spellings[i])
+    n_others = int(min(rng.geometric(0.25) - 1, 16))
+    listed += [_distractor(u, rng, pools) for _ in range(n_others)]
+    said = {s.lower() for pair in u.names for s in pair}
+    keep = [t for t in listed if t in spellings or t.lower() not in said]
+    keep = [keep[i] for i in rng.permutation(len(keep))]
+    if rng.random() < 0.06:  # a list in lower case is copied in lower case
+        spellings = [s.lower() if s in keep else s for s in spellings]
+        keep = [t.lower() for t in keep]
+    return list(dict.fromkeys(keep)), spellings
+
+
+def _distractor(u: Utterance, rng: np.random.Generator, pools: NamePools) -> str:
+    kind = rng.random()
+    if kind < 0.15:
+        return _DISTRACTING_WORDS[rng.integers(len(_DISTRACTING_WORDS))]
+    if kind < 0.3 and u.names:  # near in spelling, other in sound
+        return misspell(u.names[int(rng.integers(len(u.names)))][0], rng)
+    pool = (pools.real if kind < 0.65 else pools.made_up)[u.language]
+    return pool[rng.integers(len(pool))][rng.integers(2)]
+
+
+_CONSONANTS = "bdfgklmnprstvz"
+
+
+def misspell(name: str, rng: np.random.Generator) -> str:
+    """Replace or insert one consonant, so that the word no longer sounds the same."""
+    letters = list(name.lower())
+    at = int(rng.integers(len(letters)))
+    new = _CONSONANTS[rng.integers(len(_CONSONANTS))]
+    if letters[at] in _CONSONANTS and letters[at] != new:
+        letters[at] = new
+    else:
+        letters.insert(at, new)
+    return "".join(letters).capitalize()

@@ -1,0 +1,271 @@
+"""Trains the demo checkpoint in three phases, two of which run side by side.
+
+    python -m demo.train encoder --steps 1500 &   # CTC over characters, then over tokens as well
+    python -m demo.train decoder --steps 1500     # the decoder on imitated audio, text only
+    python -m demo.train joint   --steps 5000     # everything, on two processes
+
+Each phase saves every 100 steps to demo/work/PHASE.pt and goes on from there when started again.
+"""
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+from transformers import GraniteSpeechForConditionalGeneration
+
+from demo import tasks, tokens
+from demo.batches import Batch, Corpus, Rows, rows, stream
+from demo.corpus import NamePools, compose, read_pools
+from demo.model import AUDIO, EOS, PAD, build, encode, n_audio_tokens
+
+Model = GraniteSpeechForConditionalGeneration
+Loss = dict[str, Tensor]
+
+
+class Recipe:
+    """What every phase needs: model, tokenizer, names, corpora, and the losses over them."""
+
+    def __init__(self, work: Path, seed: int, rank: int) -> None:
+        self.work = work
+        self.pools: NamePools = read_pools(work / "names.json")
+        self.tokenizer = self._tokenizer(seed)
+        self.pad, self.eos, self.audio = map(self.tokenizer.token_to_id, (PAD, EOS, AUDIO))
+        torch.manual_seed(seed)
+        self.model: Model = build(self.pad, self.eos, self.audio)
+        self.rng = np.random.default_rng([seed, rank, time.time_ns() % 2**32])
+        self.prefix = self.tokenizer.encode(tokens.PREFIX).ids
+
+    def _tokenizer(self, seed: int):
+        path = self.work / "tokenizer.json"
+        if not path.exists():
+            tokens.train(self.pools, seed).save(str(path))
+        return tokens.load(path)
+
+    @property
+    def table(self) -> Tensor:
+        return self.model.model.language_model.embed_tokens.weight
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        corpora = [Corpus.open(self.work / f"train_{s}") for s in ("en", "fr", "digits")]
+        return stream(corpora, size, self.tokenizer, self.pools, self.rng)
+
+    def letter_losses(self, hidden: Tensor, mid: Tensor, r: Rows) -> Loss:
+        last = self.model.model.encoder.out(hidden)
+        return {"ctc": ctc(last, r.letters, 0), "mid": ctc(mid, r.letters, 0)}
+
+    def token_loss(self, projected: Tensor, r: Rows, table: Tensor) -> Tensor:
+        """CTC over tokens with the embedding table as classifier: audio becomes like embeddings."""
+        sharpness = 16.0 / table.detach().square().sum(-1).mean()
+        return ctc(sharpness * projected.float() @ table.T, r.heard, self.pad)
+
+    def answer_loss(self, audio: Tensor, r: Rows) -> Tensor:
+        """Cross-entropy of the answers after `USER: <audio> instruction ASSISTANT:`."""
+        n_prefix, n_audio = len(self.prefix), audio.shape[1]
+        texts = [p + a for p, a in zip(r.prompts, r.answers, strict=True)]
+        width = max(map(len, texts))
+        ids = torch.tensor([t + [self.pad] * (width - len(t)) for t in texts])
+        prefix = self.table[torch.tensor(self.prefix)].expand(len(texts), -1, -1)
+        embeds = torch.cat([prefix, audio, F.embedding(ids, self.table)], dim=1)
+        hidden = self.model.model.language_model(
+            inputs_embeds=embeds, use_cache=False
+        ).last_hidden_state[:, n_prefix + n_audio - 1 : -1]
+        position = torch.arange(width)[None]
+        start = torch.tensor([len(p) for p in r.prompts])[:, None]
+        end = torch.tensor([len(t) for t in texts])[:, None]
+        chosen = (position >= start) & (position < end)
+        logits = hidden[chosen] @ self.table.T / self.model.config.text_config.logits_scaling
+        return F.cross_entropy(logits.float(), ids[chosen])
+
+
+def ctc(logits: Tensor, targets: list[list[int]], blank: int) -> Tensor:
+    """Mean CTC loss per target symbol; logits (B, T, V)."""
+    lengths = torch.tensor([len(t) for t in targets])
+    flat = torch.tensor([i for t in targets for i in t], dtype=torch.long)
+    frames = torch.full((len(targets),), logits.shape[1])
+    log_p = logits.float().log_softmax(-1).transpose(0, 1)
+    total = F.ctc_loss(log_p, flat, frames, lengths, blank, reduction="sum", zero_infinity=True)
+    return total / max(1, len(flat))
+
+
+def encoder_phase(recipe: Recipe, size: int, tokens_after: int) -> Callable[[int], Loss]:
+    """Character CTC; later also token CTC against the decoder phase's embeddings as they stand."""
+    batches, core = recipe.batches(size), recipe.model.model
+    table: list[Tensor] = []
+
+    def loss(step: int) -> Loss:
+        batch = next(batches)
+        hidden, mid = encode(core.encoder, batch.features)
+        losses = recipe.letter_losses(hidden, mid, batch.rows)
+        losses["mid"] = 0.3 * losses["mid"]
+        if step >= tokens_after:
+            if not table or step % 100 == 0:
+                table[:] = [_decoder_table(recipe.work)]
+            losses["tok"] = recipe.token_loss(core.projector(hidden), batch.rows, table[0])
+        return losses
+
+    return loss
+
+
+def _decoder_table(work: Path) -> Tensor:
+    state = torch.load(work / "decoder.pt", weights_only=True)["model"]
+    return state["model.language_model.embed_tokens.weight"]
+
+
+def decoder_phase(recipe: Recipe, size: int) -> Callable[[int], Loss]:
+    """The decoder alone: audio is imitated by the transcript's embeddings, blanks and noise."""
+
+    def loss(step: int) -> Loss:
+        rng = recipe.rng
+        utterances = [compose(rng, ("en", "fr")[rng.random() < 0.4], recipe.pools)
+                      for _ in range(size)]  # fmt: skip
+        r = rows([tasks.ask(u, rng, recipe.pools) for u in utterances], recipe.tokenizer)
+        return {"ce": recipe.answer_loss(_imitate(recipe, r), r)}
+
+    return loss
+
+
+def _imitate(recipe: Recipe, r: Rows) -> Tensor:
+    """(B, n_audio, H): each token in one or two slots of a row of blanks, blurred and noisy."""
+    rng = recipe.rng
+    n_slots = int(max(len(h) for h in r.heard) * rng.uniform(2.5, 4.5)) + 4
+    ids = np.full((len(r.heard), n_slots), recipe.pad)
+    for row, heard in enumerate(r.heard):
+        at = np.sort(rng.choice(n_slots, size=len(heard), replace=False))
+        ids[row, at] = heard
+        twice = at[(rng.random(len(at)) < 0.15) & (at + 1 < n_slots)] + 1
+        ids[row, twice] = np.where(ids[row, twice] == recipe.pad, ids[row, twice - 1], ids[row, twice])
+    clean = F.embedding(torch.from_numpy(ids), recipe.table)
+    blur = torch.from_numpy(rng.uniform(0, 0.35, size=(len(ids), n_slots, 1)).astype(np.float32))
+    mixed = clean * (1 - blur) + blur * clean.roll(int(rng.choice([-1, 1])), dims=1)
+    gain = torch.from_numpy(rng.uniform(0.6, 1.4, size=(len(ids), n_slots, 1)).astype(np.float32))
+    noise = recipe.table.detach().std() * float(rng.uniform(0, 0.6))
+    return mixed * gain + noise * torch.randn_like(mixed)
+
+
+def joint_phase(recipe: Recipe, size: int) -> Callable[[int], Loss]:
+    """All losses at once: characters, tokens, answers."""
+    batches, core = recipe.batches(size), recipe.model.model
+
+    def loss(step: int) -> Loss:
+        batch = next(batches)
+        hidden, mid = encode(core.encoder, batch.features)
+        projected = core.projector(hidden)
+        assert projected.shape[1] == n_audio_tokens(hidden.shape[1])
+        losses = recipe.letter_losses(hidden, mid, batch.rows)
+        return {
+            "ctc": 0.5 * losses["ctc"],
+            "mid": 0.15 * losses["mid"],
+            "tok": 0.5 * recipe.token_loss(projected, batch.rows, recipe.table),
+            "ce": recipe.answer_loss(projected.float(), batch.rows),
+        }
+
+    return loss
+
+
+def start_joint(recipe: Recipe) -> None:
+    """Encoder and projector from one phase, decoder from the other."""
+    heard = torch.load(recipe.work / "encoder.pt", weights_only=True)["model"]
+    written = torch.load(recipe.work / "decoder.pt", weights_only=True)["model"]
+    parts = {k: (written if "language_model" in k or k == "lm_head.weight" else heard)[k]
+             for k in recipe.model.state_dict()}  # fmt: skip
+    recipe.model.load_state_dict(parts)
+
+
+def rate(step: int, steps: int, peak: float, floor: float = 0.02, warm: int = 150) -> float:
+    """Warm up, then a cosine down to `floor` of the peak."""
+    if step < warm:
+        return peak * (step + 1) / warm
+    done = min(1.0, (step - warm) / max(1, steps - warm))
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def average_gradients(parameters: list[Tensor]) -> None:
+    flat = torch.cat([p.grad.flatten() for p in parameters])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for p, g in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.grad.copy_(g.view_as(p))
+
+
+def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int) -> None:
+    """The training loop: resumes, saves, reports."""
+    path = recipe.work / f"{phase}.pt"
+    model = recipe.model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    step, began = 0, time.time()
+    if path.exists():
+        saved = torch.load(path, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step = saved["step"]
+    elif phase == "joint":
+        start_joint(recipe)
+    means: dict[str, float] = {}
+    while step < args.steps:
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, args.steps, args.rate, args.floor)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
+            losses = loss(step)
+        sum(losses.values()).backward()
+        moved = [p for p in model.parameters() if p.grad is not None]
+        if dist.is_initialized():
+            average_gradients(moved)
+        torch.nn.utils.clip_grad_norm_(moved, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        for k, value in losses.items():
+            means[k] = 0.98 * means.get(k, value.item()) + 0.02 * value.item()
+        if rank == 0 and (step % 50 == 0 or step == args.steps):
+            said = " ".join(f"{k} {value:.3f}" for k, value in means.items())
+            print(f"{phase} {step}/{args.steps} {said} {time.time() - began:.0f} s", flush=True)
+        if rank == 0 and (step % 100 == 0 or step == args.steps):
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            torch.save(state, path.with_suffix(".tmp"))
+            os.replace(path.with_suffix(".tmp"), path)
+
+
+def worker(rank: int, args) -> None:
+    torch.set_num_threads(args.threads)
+    if args.processes > 1:
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29511")
+        dist.init_process_group("gloo", rank=rank, world_size=args.processes)
+    recipe = Recipe(args.work, args.seed, rank)
+    loss = {
+        "encoder": lambda: encoder_phase(recipe, args.batch, args.tokens_after),
+        "decoder": lambda: decoder_phase(recipe, args.batch),
+        "joint": lambda: joint_phase(recipe, args.batch),
+    }[args.phase]()
+    run(recipe, args.phase, loss, args, rank)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("phase", choices=("encoder", "decoder", "joint"))
+    parser.add_argument("--work", type=Path, default=Path("demo/work"))
+    parser.add_argument("--seed", type=int, default=20261124)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--batch", type=int, default=24, help="utterances a process")
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--floor", type=float, default=0.02, help="last rate over the peak")
+    parser.add_argument("--tokens-after", type=int, default=800, help="encoder phase: token CTC from")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1, help="a process")
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
+    args = parser.parse_args()
+    if args.processes == 1:
+        worker(0, args)
+    else:
+        torch.multiprocessing.spawn(worker, (args,), nprocs=args.processes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""granite-mlx: IBM's Granite Speech on Apple Silicon.
+
+    import granite_mlx
+    model = granite_mlx.load()                      # or load("demo"), which needs no download
+    print(model.transcribe("call.m4a").text)
+
+Importing this module loads nothing heavy: the names below are fetched when they are first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from granite_mlx.errors import (
+    AudioError,
+    AudioTooLongError,
+    CheckpointError,
+    GraniteError,
+    LanguageError,
+    UnsupportedModelError,
+)
+
+if TYPE_CHECKING:
+    from granite_mlx.speech import GraniteSpeech, load
+    from granite_mlx.transcript import KeywordReport, Segment, Transcript, TranscriptWarning, Word
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AudioError",
+    "AudioTooLongError",
+    "CheckpointError",
+    "GraniteError",
+    "GraniteSpeech",
+    "KeywordReport",
+    "LanguageError",
+    "Segment",
+    "Transcript",
+    "TranscriptWarning",
+    "UnsupportedModelError",
+    "Word",
+    "__version__",
+    "load",
+]
+
+_LAZY = {
+    "GraniteSpeech": "granite_mlx.speech",
+    "load": "granite_mlx.speech",
+    "KeywordReport": "granite_mlx.transcript",
+    "Segment": "granite_mlx.transcript",
+    "Transcript": "granite_mlx.transcript",
+    "TranscriptWarning": "granite_mlx.transcript",
+    "Word": "granite_mlx.transcript",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'granite_mlx' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""From encoded audio to text: prompts, tokens, generation."""
