@@ -1,0 +1,77 @@
+# One command a habit. The first one sets up what it needs, later ones only when pyproject.toml
+# changed. Works with GNU Make 3.81, which is what macOS brings.
+#
+#   .venv            granite-mlx as a user gets it (editable); `make test` adds the tools to it
+#   .venv-reference  the same with torch and transformers, for what compares with them
+
+PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach python,$(PYTHONS),$(shell $(python) -c '$(RECENT)' 2>/dev/null && echo $(python))))
+PYTHON_FOUND = $(or $(PYTHON),$(error Python 3.11 or later is needed: install it, or name it: make PYTHON=/path/to/python3))
+
+EXAMPLE := granite_mlx/demo_checkpoint/examples/digits.flac
+PIP := bin/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: help demo test test-all lint format types parity fixtures wheel clean
+
+help:
+	@echo "make demo      set up and transcribe a real recording, offline"
+	@echo "make test      set up and run the tests (minutes)"
+	@echo "make test-all  and the slow ones: live parity with torch, wheel and sdist"
+	@echo "make lint      ruff: rules and format        make format   let ruff mend both"
+	@echo "make types     mypy --strict on the package"
+	@echo "make parity    compare with torch/transformers, live, and print the differences"
+	@echo "make fixtures  make the stored reference values anew"
+	@echo "make wheel     build sdist and wheel into dist/"
+	@echo "make clean     remove environments, builds and caches"
+
+demo: .venv/installed
+	.venv/bin/granite-mlx transcribe -m demo $(EXAMPLE)
+
+test: .venv/installed-dev
+	.venv/bin/pytest
+
+# In the second environment, since the first has to show that the product needs no torch.
+test-all: test .venv-reference/installed
+	.venv-reference/bin/pytest -m slow
+
+lint: .venv/installed-dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+format: .venv/installed-dev
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+types: .venv/installed-dev
+	.venv/bin/mypy
+
+parity: .venv-reference/installed
+	.venv-reference/bin/pytest -m slow -rA tests/parity
+
+fixtures: .venv-reference/installed
+	.venv-reference/bin/python tests/parity/make_fixtures.py
+
+# `build` makes the wheel from the sdist, so nothing that lies about here gets into it.
+wheel: .venv/installed-dev
+	rm -rf dist
+	.venv/bin/python -m build --outdir dist
+
+.venv/installed: pyproject.toml
+	$(PYTHON_FOUND) -m venv .venv
+	.venv/$(PIP) -e .
+	touch $@
+
+.venv/installed-dev: pyproject.toml
+	$(PYTHON_FOUND) -m venv .venv
+	.venv/$(PIP) -e '.[dev]'
+	touch .venv/installed $@
+
+.venv-reference/installed: pyproject.toml
+	$(PYTHON_FOUND) -m venv .venv-reference
+	.venv-reference/$(PIP) -e '.[dev,reference]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-* build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
