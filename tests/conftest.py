@@ -1,0 +1,58 @@
+"""What all tests share: a fast BLAS, no network, and the places of things."""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+# mlx for Linux brings a slow BLAS. Whatever is loaded first, for all to see, serves it instead:
+# this has to come before the first `import mlx`.
+if sys.platform == "linux":
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libopenblas.so.0", mode=ctypes.RTLD_GLOBAL)
+
+# No test may depend on the network or on how the person who runs it has set up granite-mlx.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.pop("GRANITE_MLX_MODEL", None)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder that holds pyproject.toml."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """tests/data: small recordings and stored values, described in its README.md."""
+    return REPOSITORY / "tests" / "data"
+
+
+@pytest.fixture(scope="session")
+def demo_checkpoint() -> Path:
+    """The folder of the embedded checkpoint."""
+    return REPOSITORY / "granite_mlx" / "demo_checkpoint"
+
+
+@pytest.fixture(scope="session")
+def demo_recipe() -> ModuleType:
+    """The package `demo` of this repository; `importlib.import_module("demo.X")` works after it.
+
+    Loaded by its path: with the repository's root on sys.path, `convert` would be importable by
+    a second name, and no test would notice a module that uses it.
+    """
+    init = REPOSITORY / "demo" / "__init__.py"
+    spec = importlib.util.spec_from_file_location("demo", init)
+    assert spec is not None
+    assert spec.loader is not None
+    package = importlib.util.module_from_spec(spec)
+    sys.modules["demo"] = package
+    spec.loader.exec_module(package)
+    return package

@@ -1,0 +1,117 @@
+"""Every command and snippet of README.md is run as it stands, or says why it is not.
+
+A fence of shell or Python is run in a folder that holds the files which the README names, with the
+demo checkpoint as the default model. A fence of plain text after it is what it prints. A comment
+`<!-- not run by the tests: REASON -->` before a fence excuses it.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+FENCE = re.compile(
+    r"(?:<!-- not run by the tests: (?P<excuse>[^\n]+) -->\n)?"
+    r"^```(?P<language>\w*)\n(?P<code>.*?)^```$"
+    r"(?:\n+^```text\n(?P<output>.*?)^```$)?",
+    flags=re.MULTILINE | re.DOTALL,
+)
+RUNNERS = {
+    "sh": ["bash", "-euo", "pipefail", "-c"],
+    "python": [sys.executable, "-c"],
+}
+
+
+@dataclass(frozen=True)
+class Fence:
+    """One block of code in the README, with what is said to come out of it."""
+
+    line: int
+    language: str
+    code: str
+    output: str | None
+    excuse: str | None
+
+
+def _fences() -> list[Fence]:
+    text = README.read_text()
+    return [
+        Fence(
+            line=text.count("\n", 0, match.start("code")),
+            language=match["language"],
+            code=match["code"],
+            output=match["output"],
+            excuse=match["excuse"],
+        )
+        for match in FENCE.finditer(text)
+    ]
+
+
+FENCES = _fences()
+RUN = [fence for fence in FENCES if fence.excuse is None]
+
+
+@pytest.fixture(scope="module")
+def folder(
+    repository: Path,
+    data_dir: Path,
+    demo_checkpoint: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with call.m4a, talk.flac and the package as seen from the repository's root."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "granite_mlx").symlink_to(repository / "granite_mlx")
+    shutil.copy(data_dir / "jfk_44k.m4a", folder / "call.m4a")
+    shutil.copy(demo_checkpoint / "examples" / "digits.flac", folder / "talk.flac")
+    return folder
+
+
+def test_every_fence_was_found_and_has_a_runner_or_an_excuse() -> None:
+    n_marks = len(re.findall(r"^ *(```|~~~)", README.read_text(), flags=re.MULTILINE))
+    n_outputs = sum(fence.output is not None for fence in FENCES)
+    assert n_marks == 2 * (len(FENCES) + n_outputs)
+    assert {fence.language for fence in RUN} == set(RUNNERS)
+    assert {fence.language for fence in FENCES} <= set(RUNNERS)
+
+
+@pytest.mark.parametrize("fence", RUN, ids=lambda fence: f"line {fence.line}")
+def test_fence_runs_and_prints_what_it_says(fence: Fence, folder: Path) -> None:
+    result = subprocess.run(
+        [*RUNNERS[fence.language], fence.code],
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    if fence.output is not None:
+        assert result.stdout == fence.output
+
+
+def test_make_has_every_target_that_the_documents_name(repository: Path) -> None:
+    documents = README.read_text() + (repository / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"(?:^|`)make (?:PYTHON=\S+ )?([\w-]+)", documents, flags=re.MULTILINE))
+    assert {"demo", "test", "test-all", "lint", "types", "parity", "fixtures", "wheel"} <= named
+    makefile = (repository / "Makefile").read_text()
+    assert named <= set(re.findall(r"^([\w-]+):", makefile, flags=re.MULTILINE))
+
+
+def test_ci_runs_the_two_commands_of_the_readme(repository: Path) -> None:
+    [commands] = [fence.code for fence in FENCES if "make demo" in fence.code]
+    ci = (repository / ".ci" / "run").read_text()
+    for command in commands.splitlines():
+        assert f"\nstep {command}\n" in ci
+
+
+def _environment() -> dict[str, str]:
+    """As a user has it after the install: our programs on the path, here with the demo model."""
+    programs = str(Path(sys.executable).parent)
+    path = os.pathsep.join([programs, os.environ["PATH"]])
+    return {**os.environ, "PATH": path, "GRANITE_MLX_MODEL": "demo"}
