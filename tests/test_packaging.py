@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 WHEEL_LIMIT_BYTES = 16_000_000
 NOT_SOURCE = (
     ".git", ".venv*", "build", "dist", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis",
-    "work",
+    "work", ".DS_Store", ".*.sw?", "*~",
 )  # fmt: skip
 NOWHERE = "http://127.0.0.1:9"  # the port of "discard": nobody answers
 OFFLINE = {
@@ -148,8 +148,9 @@ def _environment(folder: Path, *what: str | Path) -> Path:
 
 
 def _plain_environment() -> dict[str, str]:
-    """The environment variables less what would let one interpreter see another's modules."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    """The variables less what shows one interpreter another's modules; no caches in `source`."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return {**kept, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _without_network() -> list[str]:
