@@ -1,0 +1,226 @@
+"""The arguments that transcribe and translate share, with the types that check them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from granite_mlx.cli.failures import UsageError
+from granite_mlx.cli.model import RecognitionOptions
+from granite_mlx.decoding.keywords import read_keywords
+from granite_mlx.decoding.languages import language_code, spoken_language
+from granite_mlx.errors import LanguageError
+from granite_mlx.transcript import FORMATS
+
+ALL_FORMATS = "all"
+TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+\.?\d*|\.\d+)", re.ASCII)
+SEXAGESIMAL = 60
+LARGEST_SEED = 2**64 - 1
+
+
+def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything from FILE to --quiet."""
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a recording, or - for stdin")
+    _add_model_arguments(parser.add_argument_group("model"))
+    _add_speech_arguments(parser.add_argument_group("speech"))
+    _add_decoding_arguments(parser.add_argument_group("decoding"))
+    _add_output_arguments(parser.add_argument_group("output"))
+
+
+def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
+    """What the model is told about every recording.
+
+    Raises:
+        UsageError: a range that is empty.
+        ValueError: a term that cannot be one, or a keywords file that cannot be read.
+    """
+    start_s, end_s = arguments.start, arguments.end
+    if end_s is not None and end_s <= start_s:
+        raise UsageError(f"--end ({end_s:g} s) must be after --start ({start_s:g} s).")
+    terms = read_keywords(arguments.keyword) + read_keywords(arguments.keywords_file)
+    return RecognitionOptions(
+        keywords=list(dict.fromkeys(terms)) or None,
+        language=arguments.language,
+        punctuate=arguments.punctuate,
+        temperature=arguments.temperature,
+        top_p=arguments.top_p,
+        seed=arguments.seed,
+        max_new_tokens=arguments.max_new_tokens,
+        start_s=start_s,
+        end_s=end_s,
+    )
+
+
+def seconds(text: str) -> float:
+    """90, 90.5, 1:30, 1:30.5 or 0:01:30 -> seconds."""
+    match = TIME.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time (90.5, 1:30 or 0:01:30)")
+    hours, minutes, rest = match.groups()
+    too_many = (minutes is not None and float(rest) >= SEXAGESIMAL) or (
+        hours is not None and int(minutes) >= SEXAGESIMAL
+    )
+    if too_many:
+        raise argparse.ArgumentTypeError(f"{text!r} has 60 or more where 59 is the most")
+    total_s = (float(hours or 0) * SEXAGESIMAL + float(minutes or 0)) * SEXAGESIMAL + float(rest)
+    if not math.isfinite(total_s):
+        raise argparse.ArgumentTypeError("the time is too large")
+    return total_s
+
+
+def target(text: str) -> str:
+    """A language to translate to, by code or English name -> its code."""
+    return _language(text, language_code)
+
+
+def spoken(text: str) -> str:
+    """A language that the model hears, by code or English name -> its code."""
+    return _language(text, spoken_language)
+
+
+def temperature(text: str) -> float:
+    """A finite number of 0 or more."""
+    value = _number(text)
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of 0 or more")
+    return value
+
+
+def probability(text: str) -> float:
+    """A number above 0 and at most 1."""
+    value = _number(text)
+    if not 0.0 < value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return value
+
+
+def seed(text: str) -> int:
+    """A whole number that fits 64 bits."""
+    value = _whole_number(text)
+    if not 0 <= value <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {LARGEST_SEED}")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number of 1 or more."""
+    value = _whole_number(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _language(text: str, code_of: Callable[[str], str]) -> str:
+    try:
+        return code_of(text)
+    except LanguageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from error
+
+
+def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-m",
+        "--model",
+        help="a Hugging Face id, a folder, or demo, which needs no download "
+        "(default: $GRANITE_MLX_MODEL, or ibm-granite/granite-4.0-1b-speech)",
+    )
+    group.add_argument("--revision", help="a branch, tag or commit of the Hugging Face id")
+    group.add_argument(
+        "--dtype",
+        choices=["float32", "float16", "bfloat16"],
+        help="the precision to compute in (default: the checkpoint's)",
+    )
+
+
+def _add_speech_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-k",
+        "--keyword",
+        metavar="TERM",
+        action="append",
+        default=[],
+        help="a name or term that may be said; repeat it for more",
+    )
+    group.add_argument(
+        "--keywords-file",
+        metavar="FILE",
+        type=Path,
+        help="more terms, one a line; what follows # is a comment",
+    )
+    group.add_argument(
+        "--language",
+        metavar="LANG",
+        type=spoken,
+        help="the spoken language, a code or an English name (fr, French)",
+    )
+    group.add_argument(
+        "--punctuate", action="store_true", help="ask for punctuation and capital letters"
+    )
+    group.add_argument(
+        "--start",
+        metavar="TIME",
+        type=seconds,
+        default=0.0,
+        help="begin here: seconds, MM:SS or HH:MM:SS",
+    )
+    group.add_argument("--end", metavar="TIME", type=seconds, help="stop here, in the same forms")
+
+
+def _add_decoding_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--temperature",
+        metavar="T",
+        type=temperature,
+        default=0.0,
+        help="above 0 samples the text instead of taking the most probable (default: 0)",
+    )
+    group.add_argument(
+        "--top-p",
+        metavar="P",
+        type=probability,
+        default=1.0,
+        help="sample from the most probable tokens that make up P (default: 1)",
+    )
+    group.add_argument(
+        "--seed", metavar="N", type=seed, help="sample the same text again for the same seed"
+    )
+    group.add_argument(
+        "--max-new-tokens", metavar="N", type=count, help="stop after so many tokens"
+    )
+
+
+def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "-f",
+        "--output-format",
+        choices=[*FORMATS, ALL_FORMATS],
+        default=FORMATS[0],
+        help=f"the format (default: {FORMATS[0]}); all writes every format and needs -o; "
+        "json on stdout is one object a line",
+    )
+    group.add_argument(
+        "-o",
+        "--output-dir",
+        metavar="DIR",
+        type=Path,
+        help="write DIR/NAME.FORMAT for each input NAME.* instead of to stdout; where two would "
+        "share a name, the later ones on the command line become NAME-2, NAME-3, ...",
+    )
+    group.add_argument("--quiet", action="store_true", help="show errors only")

@@ -1,0 +1,84 @@
+"""What the commands need of a model, and how they get the real one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypedDict, Unpack
+
+from granite_mlx.transcript import Transcript
+
+BytesProgress = Callable[[int, int], None]
+"""(bytes done, bytes in total) of a download."""
+
+FractionProgress = Callable[[float], None]
+"""The part of a recording that is done, 0 to 1."""
+
+
+class RecognitionOptions(TypedDict):
+    """The options of `GraniteSpeech.transcribe` that the command line sets."""
+
+    keywords: list[str] | None
+    language: str | None
+    punctuate: bool
+    temperature: float
+    top_p: float
+    seed: int | None
+    max_new_tokens: int | None
+    start_s: float
+    end_s: float | None
+
+
+class SpeechModel(Protocol):
+    """The part of `GraniteSpeech` that the commands use."""
+
+    @property
+    def model_id(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def max_duration_s(self) -> float: ...
+
+    def transcribe(
+        self,
+        audio: str | bytes,
+        *,
+        on_progress: FractionProgress | None = None,
+        **options: Unpack[RecognitionOptions],
+    ) -> Transcript: ...
+
+    def translate(
+        self,
+        audio: str | bytes,
+        *,
+        to: str,
+        on_progress: FractionProgress | None = None,
+        **options: Unpack[RecognitionOptions],
+    ) -> Transcript: ...
+
+    def close(self) -> None: ...
+
+
+class ModelLoader(Protocol):
+    """`granite_mlx.load`, or what a test puts in its place."""
+
+    def __call__(
+        self,
+        model: str | None,
+        *,
+        revision: str | None,
+        dtype: str | None,
+        on_progress: BytesProgress | None,
+    ) -> SpeechModel: ...
+
+
+def load_granite_speech(
+    model: str | None,
+    *,
+    revision: str | None,
+    dtype: str | None,
+    on_progress: BytesProgress | None,
+) -> SpeechModel:
+    """The real model; importing it only here keeps --help fast."""
+    from granite_mlx.speech import load
+
+    return load(model, revision=revision, dtype=dtype, on_progress=on_progress)

@@ -1,0 +1,183 @@
+"""Arguments: what they turn into, and the one line for those that make no sense."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from granite_mlx.cli.arguments import seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_s"),
+    [
+        ("0", 0.0),
+        ("90", 90.0),
+        ("90.5", 90.5),
+        (".5", 0.5),
+        ("1:30", 90.0),
+        ("1:30.25", 90.25),
+        ("90:00", 5400.0),
+        ("1:02:03", 3723.0),
+        ("0:00:00.5", 0.5),
+    ],
+)
+def test_times(text: str, expected_s: float) -> None:
+    assert seconds(text) == expected_s
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-1", "1:", ":30", "1:75", "1:60:00", "1:2:3:4", "nan", "inf", "1e3", "1,5", "1 0", "１"],
+)
+def test_what_is_not_a_time(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        seconds(text)
+
+
+def test_a_time_that_no_float_holds() -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="too large"):
+        seconds("9" * 400)
+
+
+def test_without_options_the_model_gets_its_own_defaults(
+    run: Callable[..., Any], model: Any, recording: Callable[..., Path]
+) -> None:
+    path = recording("a.wav")
+    assert run("transcribe", path).code == 0
+    assert model.loaded == [{"model": None, "revision": None, "dtype": None}]
+    assert model.calls == [
+        {
+            "task": "transcribe",
+            "audio": str(path),
+            "keywords": None,
+            "language": None,
+            "punctuate": False,
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "seed": None,
+            "max_new_tokens": None,
+            "start_s": 0.0,
+            "end_s": None,
+        }
+    ]
+
+
+def test_every_option_reaches_the_model(
+    run: Callable[..., Any], model: Any, recording: Callable[..., Path]
+) -> None:
+    path = recording("a.wav")
+    terms = recording("terms.txt", "\ufeff# names\n\nSiobhán\n  Kathryn  \nErik\n")
+    options = (
+        f"-m demo --revision v1 --dtype float16 -k Erik --keyword Kubernetes "
+        f"--keywords-file {terms} --language French --punctuate --temperature 0.5 --top-p 0.9 "
+        f"--seed 7 --max-new-tokens 99 --start 1:30 --end 0:02:00.5 --to en"
+    )
+    assert run("translate", *options.split(), path).code == 0
+    assert model.loaded == [{"model": "demo", "revision": "v1", "dtype": "float16"}]
+    assert model.calls == [
+        {
+            "task": "translate",
+            "audio": str(path),
+            "keywords": ["Erik", "Kubernetes", "Siobhán", "Kathryn"],
+            "language": "fr",
+            "punctuate": True,
+            "temperature": 0.5,
+            "top_p": 0.9,
+            "seed": 7,
+            "max_new_tokens": 99,
+            "start_s": 90.0,
+            "end_s": 120.5,
+            "to": "en",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("", "the following arguments are required: COMMAND (try: granite-mlx --help)"),
+        ("listen x", "invalid choice: 'listen'"),
+        ("transcribe", "required: FILE (try: granite-mlx transcribe --help)"),
+        ("transcribe x --fast --loud", "unrecognized arguments: --fast --loud (try: granite-mlx"),
+        ("transcribe x --punct", "unrecognized arguments: --punct"),
+        ("translate x", "required: --to (try: granite-mlx translate --help)"),
+        ("translate x --to Klingon", "argument --to: the language 'Klingon' is not known"),
+        ("transcribe x --language it", "does not understand spoken Italian"),
+        ("translate x --to ja --language fr", "does not translate French to Japanese"),
+        ("transcribe x --dtype int8", "argument --dtype: invalid choice: 'int8'"),
+        ("transcribe x -f srt", "argument -f/--output-format: invalid choice: 'srt'"),
+        ("transcribe x -f all", "-f all writes several files for each input and needs -o DIR"),
+        ("transcribe x --start 1:75", "argument --start: '1:75' has 60 or more"),
+        ("transcribe x --end -1", "argument --end: '-1' is not a time"),
+        ("transcribe x --start 2 --end 1:0", None),
+        ("transcribe x --start 60 --end 1:00", "--end (60 s) must be after --start (60 s)"),
+        ("transcribe x --temperature -0.1", "argument --temperature: -0.1 is not"),
+        ("transcribe x --temperature nan", "argument --temperature: nan is not"),
+        ("transcribe x --temperature inf", "argument --temperature: inf is not"),
+        ("transcribe x --temperature warm", "'warm' is not a number"),
+        ("transcribe x --top-p 0", "argument --top-p: 0 is not above 0"),
+        ("transcribe x --top-p 1.1", "argument --top-p: 1.1 is not above 0"),
+        ("transcribe x --seed -1", "argument --seed: -1 is not between 0"),
+        ("transcribe x --seed 1.5", "'1.5' is not a whole number"),
+        ("transcribe x --seed 18446744073709551616", "is not between 0 and 18446744073709551615"),
+        ("transcribe x --max-new-tokens 0", "argument --max-new-tokens: 0 is not 1 or more"),
+        ("transcribe - x -", "- (stdin) can be given only once"),
+        ("doctor x", "unrecognized arguments: x (try: granite-mlx doctor --help)"),
+    ],
+)
+def test_arguments_that_make_no_sense_end_before_the_model_is_loaded(
+    arguments: str, message: str | None, run: Callable[..., Any], model: Any
+) -> None:
+    ran = run(*arguments.split())
+    assert (ran.code, ran.out, model.loaded) == (2, "", [])
+    if message is not None:
+        assert ran.err.startswith("granite-mlx: ")
+        assert message in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (None, "cannot be read"),
+        ("", "holds no terms"),
+        ("# only\n\n   \n# comments\n", "holds no terms"),
+        ("good\nb\x00d\n", "line 2"),
+    ],
+)
+def test_a_keywords_file_that_cannot_be_used(
+    script: str | None,
+    message: str,
+    run: Callable[..., Any],
+    model: Any,
+    recording: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    terms = tmp_path / "terms.txt" if script is None else recording("terms.txt", script)
+    ran = run("transcribe", recording("a.wav"), "--keywords-file", terms)
+    assert (ran.code, ran.out, model.loaded) == (2, "", [])
+    assert str(terms) in ran.err
+    assert message in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_keywords_file_that_is_not_utf8(
+    run: Callable[..., Any], recording: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "terms.txt").write_bytes("Siobhán\n".encode("latin-1"))
+    ran = run("transcribe", recording("a.wav"), "--keywords-file", tmp_path / "terms.txt")
+    assert ran.code == 2
+    assert "UTF-8" in ran.err
+
+
+@pytest.mark.parametrize("term", ["", "   ", "a\nb", "a\udcff"])
+def test_a_keyword_that_cannot_be_one(
+    term: str, run: Callable[..., Any], model: Any, recording: Callable[..., Path]
+) -> None:
+    ran = run("transcribe", recording("a.wav"), "-k", "Erik", "-k", term)
+    assert (ran.code, model.loaded) == (2, [])
+    assert "keyword 2" in ran.err
+    assert ran.err.count("\n") == 1
