@@ -1,6 +1,6 @@
 """`granite-mlx doctor`: lines to paste into a report."""
 
-import sys
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -37,29 +37,25 @@ def selftest(*checks: Check) -> Callable[[Callable[[Check], None]], list[Check]]
     return run
 
 
-Printed = Callable[[], str]
+@pytest.fixture
+def out() -> io.StringIO:
+    """What goes to stdout."""
+    return io.StringIO()
 
 
 @pytest.fixture
-def printed(capsys: pytest.CaptureFixture[str]) -> Printed:
-    """What has gone to stdout since this was last asked."""
-    return lambda: capsys.readouterr().out
+def screen(out: io.StringIO) -> Screen:
+    return Screen(out, io.StringIO())
 
 
-@pytest.fixture
-def screen(printed: Printed) -> Screen:
-    """A screen on what `printed` tells."""
-    return Screen(sys.stdout, sys.stderr)
-
-
-def test_a_report_is_aligned(screen: Screen, printed: Printed) -> None:
+def test_a_report_is_aligned(screen: Screen, out: io.StringIO) -> None:
     show_report(screen, {"mlx": "0.32.0", "machine": "Apple M4"})
-    assert printed() == "mlx      0.32.0\nmachine  Apple M4\n"
+    assert out.getvalue() == "mlx      0.32.0\nmachine  Apple M4\n"
 
 
-def test_an_empty_report_is_nothing(screen: Screen, printed: Printed) -> None:
+def test_an_empty_report_is_nothing(screen: Screen, out: io.StringIO) -> None:
     show_report(screen, {})
-    assert printed() == ""
+    assert out.getvalue() == ""
 
 
 @pytest.mark.parametrize(
@@ -71,22 +67,22 @@ def test_an_empty_report_is_nothing(screen: Screen, printed: Printed) -> None:
     ],
 )
 def test_one_failed_check_fails_the_selftest(
-    checks: tuple[Check, ...], code: int, verdicts: list[str], screen: Screen, printed: Printed
+    checks: tuple[Check, ...], code: int, verdicts: list[str], screen: Screen, out: io.StringIO
 ) -> None:
     assert show_selftest(screen, selftest(*checks)) == code
-    *lines, summary = printed().splitlines()
+    *lines, summary = out.getvalue().splitlines()
     assert [line.split()[0] for line in lines] == verdicts
     assert summary == f"{verdicts.count('ok')} of {len(checks)} checks passed"
 
 
-def test_a_check_is_shown_as_soon_as_it_is_done(screen: Screen, printed: Printed) -> None:
+def test_a_check_is_shown_as_soon_as_it_is_done(screen: Screen, out: io.StringIO) -> None:
     def stopped(on_check: Callable[[Check], None]) -> list[Check]:
         on_check(GOOD)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         show_selftest(screen, stopped)
-    assert printed() == check_line(GOOD) + "\n"
+    assert out.getvalue() == check_line(GOOD) + "\n"
 
 
 def test_a_check_names_what_was_measured_and_its_limit() -> None:
