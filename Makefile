@@ -10,7 +10,7 @@ PYTHON ?= $(firstword $(foreach python,$(PYTHONS),$(shell $(python) -c '$(RECENT
 PYTHON_FOUND = $(or $(PYTHON),$(error Python 3.11 or later is needed: install it, or name it: make PYTHON=/path/to/python3))
 
 EXAMPLE := granite_mlx/demo_checkpoint/examples/digits.flac
-PIP := bin/python -m pip --disable-pip-version-check install --quiet
+INSTALL := bin/pip --disable-pip-version-check install --quiet
 
 .PHONY: help demo test test-all lint format types parity fixtures wheel clean
 
@@ -57,19 +57,20 @@ wheel: .venv/installed-dev
 	rm -rf dist
 	.venv/bin/python -m build --outdir dist
 
-.venv/installed: pyproject.toml
-	$(PYTHON_FOUND) -m venv .venv
-	.venv/$(PIP) -e .
+# pip comes last into an environment: where it is, the environment is whole.
+%/bin/pip:
+	$(PYTHON_FOUND) -m venv $*
+
+.venv/installed: pyproject.toml | .venv/bin/pip
+	.venv/$(INSTALL) -e .
 	touch $@
 
-.venv/installed-dev: pyproject.toml
-	$(PYTHON_FOUND) -m venv .venv
-	.venv/$(PIP) -e '.[dev]'
+.venv/installed-dev: pyproject.toml | .venv/bin/pip
+	.venv/$(INSTALL) -e '.[dev]'
 	touch .venv/installed $@
 
-.venv-reference/installed: pyproject.toml
-	$(PYTHON_FOUND) -m venv .venv-reference
-	.venv-reference/$(PIP) -e '.[dev,reference]'
+.venv-reference/installed: pyproject.toml | .venv-reference/bin/pip
+	.venv-reference/$(INSTALL) -e '.[dev,reference]'
 	touch $@
 
 clean:
