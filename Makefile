@@ -47,10 +47,10 @@ types: .venv/installed-dev
 	.venv/bin/mypy
 
 parity: .venv-reference/installed
-	.venv-reference/bin/pytest -m slow -rA tests/parity
+	.venv-reference/bin/python tests/parity/reference.py
 
 fixtures: .venv-reference/installed
-	.venv-reference/bin/python tests/parity/make_fixtures.py
+	.venv-reference/bin/python tests/parity/reference.py --write
 
 # `build` makes the wheel from the sdist, so nothing that lies about here gets into it.
 wheel: .venv/installed-dev
