@@ -30,15 +30,15 @@ from granite_mlx.audio.decoders import (
 from granite_mlx.errors import AudioError, AudioTooLongError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     Samples: TypeAlias = NDArray[np.float32]  # (n_samples,)
 
 SAMPLE_RATE = 16_000
 """Samples per second that the model hears."""
 
-AudioSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | NDArray[Any]"
-"""A path, an encoded recording as bytes or as a file object, or an array of samples."""
+AudioSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | ArrayLike"
+"""A path, an encoded recording as bytes or as a file object, or samples in an array or a list."""
 
 _SAMPLE_RATES = range(1_000, 768_001)
 _SAMPLE_RATES_SHOWN = "1000 to 768000 Hz"
@@ -93,7 +93,9 @@ class _Part:
     def __post_init__(self) -> None:
         for name in ("start_s", "end_s", "max_duration_s"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, Real | None):
+            if value is None and name != "start_s":
+                continue
+            if isinstance(value, bool) or not isinstance(value, Real):
                 raise TypeError(f"{name} must be a number of seconds, not {value!r}")
         if not (math.isfinite(self.start_s) and self.start_s >= 0):
             raise ValueError(f"start_s must be a time from 0 on, not {self.start_s}")
