@@ -38,11 +38,11 @@ ROWS = (
 def table(accuracy: dict) -> str:
     """A Markdown table of shares and the counts behind them."""
 
-    def cell(condition: str, key: str) -> str:
-        tally = accuracy[condition].get(key)
+    def cell(tally: dict | None) -> str:
         return f"{tally['percent']:.1f} % ({tally['n']} of {tally['total']})" if tally else ""
 
-    rows = [f"| {label} | {cell('clean', key)} | {cell('noisy', key)} |" for label, key in ROWS]
+    clean, noisy = accuracy["clean"], accuracy["noisy"]
+    rows = [f"| {label} | {cell(clean[key])} | {cell(noisy.get(key))} |" for label, key in ROWS]
     return "\n".join(("| | clean | noisy |", "|---|---|---|", *rows))
 
 
