@@ -34,13 +34,13 @@ class Recipe:
     """What every phase needs: model, tokenizer, names, corpora, and the losses over them."""
 
     def __init__(self, work: Path, seed: int, rank: int) -> None:
-        self.work = work
+        self.work, self.seed, self.rank = work, seed, rank
         self.pools: NamePools = read_pools(work / "names.json")
         self.tokenizer = self._tokenizer(seed)
         self.pad, self.eos, self.audio = map(self.tokenizer.token_to_id, (PAD, EOS, AUDIO))
         torch.manual_seed(seed)
         self.model: Model = build(self.pad, self.eos, self.audio)
-        self.rng = np.random.default_rng([seed, rank, time.time_ns() % 2**32])
+        self.rng = np.random.default_rng()
         self.prefix = self.tokenizer.encode(tokens.PREFIX).ids
 
     def _tokenizer(self, seed: int):
@@ -48,6 +48,12 @@ class Recipe:
         if not path.exists():
             tokens.train(self.pools, seed).save(str(path))
         return tokens.load(path)
+
+    def reseed(self, step: int) -> None:
+        """Make what is drawn from here on follow from the seed and the step that is resumed."""
+        seeds = [self.seed, self.rank, step]
+        self.rng.bit_generator.state = np.random.default_rng(seeds).bit_generator.state
+        torch.manual_seed(hash(tuple(seeds)) % 2**31)
 
     @property
     def table(self) -> Tensor:
@@ -208,6 +214,7 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
         step = saved["step"]
     elif phase == "joint":
         start_joint(recipe)
+    recipe.reseed(step)
     means: dict[str, float] = {}
     while step < args.steps:
         for group in optimizer.param_groups:
@@ -259,7 +266,7 @@ def main() -> None:
     parser.add_argument("--tokens-after", type=int, default=800, help="encoder phase: token CTC from")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="a process")
-    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False)
     args = parser.parse_args()
     if args.processes == 1:
         worker(0, args)

@@ -1,0 +1,1 @@
+"""What the encoder's character head knows: text, without the decoder."""
