@@ -45,6 +45,7 @@ def published_name(name: str) -> str:
 
 
 def is_ignored(name: str) -> bool:
+    """Whether a tensor plays no part at inference."""
     return name.endswith(IGNORED_SUFFIXES)
 
 

@@ -4,7 +4,7 @@
     ├── AudioError               the recording cannot be read or holds nothing usable
     │   └── AudioTooLongError    it is longer than the model's context allows
     ├── CheckpointError          the model's files are missing, damaged or inconsistent
-    │   └── UnsupportedModelError  a model of another architecture, or a setting that we do not compute
+    │   └── UnsupportedModelError  another architecture, or a setting that we do not compute
     └── LanguageError            an unknown language, or a pair that the model does not translate
 
 Wrong arguments raise ``ValueError`` or ``TypeError`` as everywhere in Python.

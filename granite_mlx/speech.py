@@ -106,14 +106,17 @@ def load(
     checkpoint = find_checkpoint(model, revision, on_progress)
     thread = MLXThread()
     try:
-        return thread.run(_open, checkpoint, dtype, thread)
+        return thread.run(open_model, checkpoint, dtype, thread)
     except BaseException:
         thread.close()
         raise
 
 
-def _open(checkpoint: Checkpoint, dtype: str | None, thread: MLXThread) -> GraniteSpeech:
-    """Check everything that can be checked before the weights are read, then read them."""
+def open_model(checkpoint: Checkpoint, dtype: str | None, thread: MLXThread) -> GraniteSpeech:
+    """Load a checkpoint on the MLX thread, which calls this.
+
+    Everything that can be checked is checked before the weights are read.
+    """
     folder = checkpoint.folder
     config = parse_config(read_config(folder))
     tokenizer = SpeechTokenizer(
@@ -174,7 +177,7 @@ class GraniteSpeech:
     @property
     def max_duration_s(self) -> float:
         """The longest recording, in seconds, that a plain transcription takes."""
-        return self._longest_audio_s(self.tokenizer.prompt(instruction(Task(), self._family)), None)
+        return self._longest_audio_s(instruction(Task(), self._family), None)
 
     def transcribe(
         self,
@@ -275,7 +278,7 @@ class GraniteSpeech:
             samples = load_audio(audio, sample_rate=sample_rate, start_s=start_s, end_s=end_s)
             if _silence(samples) is not None:
                 return ""
-            encoded = self.network.encoder(self._features(samples))
+            encoded = self.network.encoder(self.log_mel(samples))
             return greedy_text(self.network.encoder.ctc_logits(encoded.frames)[0])
 
         return self._thread.run(work)
@@ -309,9 +312,9 @@ class GraniteSpeech:
         """The whole path, on the MLX thread."""
         task = request.task
 
-        # 1. The prompt, which decides how much room is left for audio.
-        prompt = self.tokenizer.prompt(instruction(task, self._family))
-        limit_s = self._longest_audio_s(prompt, request.max_new_tokens)
+        # 1. The question, which decides how much room is left for audio.
+        question = instruction(task, self._family)
+        limit_s = self._longest_audio_s(question, request.max_new_tokens)
 
         # 2. The recording as samples: float32, mono, 16 kHz.
         samples = load_audio(
@@ -327,14 +330,14 @@ class GraniteSpeech:
             return self._transcript(request, duration_s, "", [silence])
 
         # 3. Samples to features (1, T, 160), features to frames (1, T, D), frames to audio tokens.
-        encoded = self.network.encoder(self._features(samples))
+        encoded = self.network.encoder(self.log_mel(samples))
         audio = self.network.projector(encoded.frames)[0]  # (n_audio_tokens, H)
         mx.eval(audio)
         self._thread.checkpoint()
         request.report(0.3)
 
-        # 4. The prompt with the audio in its place, as embeddings (n, H).
-        embedded = self._embed(prompt, audio)
+        # 4. The question around the audio tokens, as embeddings (n, H).
+        embedded = self.embed_prompt(audio, question)
 
         # 5. Embeddings to tokens.
         budget = token_budget(self.config, len(embedded), duration_s, request.max_new_tokens)
@@ -357,17 +360,18 @@ class GraniteSpeech:
         request.report(1.0)
         return self._transcript(request, duration_s, text, _warnings(answer, budget))
 
-    def _features(self, samples: np.ndarray) -> mx.array:
+    def log_mel(self, samples: np.ndarray) -> mx.array:
+        """Features (1, T, 160) of float32 samples (n,) at 16 kHz, in the network's precision."""
         return log_mel(mx.array(samples), self.features)[None].astype(self.network.dtype)
 
-    def _embed(self, prompt: str, audio: mx.array) -> mx.array:
-        """The prompt's embeddings (n, H), audio tokens (n_audio, H) in the placeholder's place."""
-        ids, at = self.tokenizer.encode_prompt(prompt, 0)
+    def embed_prompt(self, audio: mx.array, instruction: str) -> mx.array:
+        """The prompt around an instruction with audio tokens (n_audio, H) in it: (n, H)."""
+        ids, at = self.tokenizer.encode_prompt(self.tokenizer.prompt(instruction), 0)
         text = self.network.language_model.embed(mx.array(ids))
         return mx.concatenate([text[:at], audio, text[at:]])
 
-    def _longest_audio_s(self, prompt: str, max_new_tokens: int | None) -> float:
-        n_text_tokens = len(self.tokenizer.encode_prompt(prompt, 0)[0])
+    def _longest_audio_s(self, question: str, max_new_tokens: int | None) -> float:
+        n_text_tokens = len(self.tokenizer.encode_prompt(self.tokenizer.prompt(question), 0)[0])
         frames_per_second = self.features.frames_per_second
         return longest_audio_s(self.config, frames_per_second, n_text_tokens, max_new_tokens)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mlx.core as mx
+import numpy as np
 
 BLANK = 0
 N_CODE_POINTS = 256
@@ -14,6 +15,6 @@ def greedy_text(logits: mx.array) -> str:
 
     Characters beyond Latin-1 are left out: their order in the published head is not documented.
     """
-    best: list[int] = mx.argmax(logits, axis=-1).tolist()
+    best: list[int] = np.array(mx.argmax(logits, axis=-1)).tolist()
     merged = [i for i, previous in zip(best, [BLANK, *best], strict=False) if i != previous]
     return "".join(chr(i) for i in merged if BLANK < i < N_CODE_POINTS).strip()

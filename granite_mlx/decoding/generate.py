@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
+import numpy as np
 
 from granite_mlx.decoding.sampling import Sampler
 from granite_mlx.model.cache import DecoderCache
@@ -25,7 +26,7 @@ def pad_left(prompts: Sequence[mx.array]) -> tuple[mx.array, mx.array | None]:
     """Embedded prompts (n_i, H) -> (B, longest, H), and the padding of each row if there is any."""
     longest = max(len(p) for p in prompts)
     padding = [longest - len(p) for p in prompts]
-    rows = [mx.pad(p, ((n, 0), (0, 0))) for p, n in zip(prompts, padding, strict=True)]
+    rows = [mx.pad(p, [(n, 0), (0, 0)]) for p, n in zip(prompts, padding, strict=True)]
     return mx.stack(rows), mx.array(padding) if any(padding) else None
 
 
@@ -51,7 +52,7 @@ def generate(
     for n_tokens in range(1, max_new_tokens + 1):
         if n_tokens < max_new_tokens:  # the next step is computed while this one is read
             following = _step(decoder, cache, sampler, decoder.embed(tokens[:, None]))
-        for row, token in enumerate(tokens.tolist()):
+        for row, token in enumerate(_to_list(tokens)):
             if token == config.eos_token_id:
                 ended[row] = True
             elif not ended[row]:
@@ -69,5 +70,10 @@ def _step(
     """Feed embeddings (B, n, H) and choose the next token of each row: (B,)."""
     hidden = decoder(embeddings, cache)[:, -1]
     tokens = sampler(decoder.logits(hidden))
-    mx.async_eval(tokens)
+    mx.async_eval(tokens)  # type: ignore[no-untyped-call]
     return tokens
+
+
+def _to_list(tokens: mx.array) -> list[int]:
+    """Wait for token ids (B,) and read them."""
+    return [int(token) for token in np.array(tokens)]

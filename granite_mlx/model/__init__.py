@@ -1,1 +1,1 @@
-"""The network: configuration, weights, encoder, projector, decoder. It knows arrays, not files or text."""
+"""The network: configuration, weights, encoder, projector, decoder. It knows arrays, not text."""

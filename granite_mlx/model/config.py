@@ -212,8 +212,9 @@ def _typed(value: Any, kind: type, name: str) -> Any:
         value = float(value)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise CheckpointError(f"{name} must be of type {kind.__name__}, not {value!r}.")
-    if kind in (int, float) and not 0 <= value < float("inf"):
-        raise CheckpointError(f"{name} must be 0 or more, not {value!r}.")
+    least = 1 if kind is int and not name.endswith("_token_id") else 0
+    if kind in (int, float) and not least <= float(value) < float("inf"):
+        raise CheckpointError(f"{name} must be {least} or more, not {value!r}.")
     return value
 
 
@@ -233,46 +234,23 @@ def _check(config: SpeechConfig) -> None:
             raise UnsupportedModelError(
                 f"config.json: {key} is {found!r}, but only {computed!r} is supported."
             )
-    positive = [
-        (f"{section}.{field.name}", getattr(part, field.name))
-        for section, part in (
-            ("encoder_config", encoder),
-            ("projector_config", projector),
-            ("text_config", text),
-        )
-        for field in fields(part)
-        if field.name != "eos_token_id"
-    ]
-    positive += [("window_size", config.window_size), ("downsample_rate", config.downsample_rate)]
-    for key, value in positive:
-        if not isinstance(value, (bool, str)) and value <= 0:
-            raise CheckpointError(f"config.json: {key} must be above 0, not {value!r}.")
-    for smaller, larger, why in (
-        ("encoder_config.conv_kernel_size % 2", encoder.conv_kernel_size % 2 == 1, "must be odd"),
-        (
-            "encoder_config.context_size",
-            encoder.context_size <= encoder.max_pos_emb,
-            "must not exceed max_pos_emb",
-        ),
-        (
-            "projector_config.num_attention_heads",
-            projector.hidden_size % projector.num_attention_heads == 0,
-            "must divide hidden_size",
-        ),
-        (
-            "text_config.num_attention_heads",
-            text.hidden_size % text.num_attention_heads == 0,
-            "must divide hidden_size",
-        ),
-        (
-            "text_config.num_key_value_heads",
-            text.num_attention_heads % text.num_key_value_heads == 0,
-            "must divide num_attention_heads",
-        ),
+    for key, holds, rule in (
+        ("encoder_config.conv_kernel_size", encoder.conv_kernel_size % 2 == 1, "must be odd"),
+        ("encoder_config.num_layers", encoder.num_layers > 1, "must be 2 or more"),
+        ("encoder_config.context_size", encoder.context_size <= encoder.max_pos_emb,
+         "must not exceed max_pos_emb"),
+        ("projector_config.num_attention_heads",
+         projector.hidden_size % projector.num_attention_heads == 0, "must divide hidden_size"),
+        ("text_config.num_attention_heads",
+         text.hidden_size % text.num_attention_heads == 0, "must divide hidden_size"),
+        ("text_config.num_key_value_heads",
+         text.num_attention_heads % text.num_key_value_heads == 0,
+         "must divide num_attention_heads"),
         ("text_config.hidden_size", text.head_dim % 2 == 0, "must give an even head size"),
-        ("downsample_rate", config.n_queries > 0, "must not exceed window_size"),
-        ("audio_token_index", config.audio_token_index >= 0, "must be 0 or more"),
         ("text_config.eos_token_id", text.eos_token_id < text.vocab_size, "is not in vocab_size"),
-    ):
-        if not larger:
-            raise CheckpointError(f"config.json: {smaller} {why}.")
+        ("downsample_rate", config.downsample_rate > 0, "must be above 0"),
+        ("window_size", config.downsample_rate <= config.window_size,
+         "must not be below downsample_rate"),
+    ):  # fmt: skip
+        if not holds:
+            raise CheckpointError(f"config.json: {key} {rule}.")

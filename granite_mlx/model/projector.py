@@ -116,7 +116,7 @@ class Projector(nn.Module):
             valid = mx.arange(n)[None, :, None] < n_frames[:, None, None]
             frames = mx.where(valid, frames, mx.zeros((), frames.dtype))
         n_windows = -(-n // self.window_size)
-        frames = mx.pad(frames, ((0, 0), (0, n_windows * self.window_size - n), (0, 0)))
+        frames = mx.pad(frames, [(0, 0), (0, n_windows * self.window_size - n), (0, 0)])
         windows = frames.reshape(batch * n_windows, self.window_size, width)
         queries = mx.broadcast_to(self.query, (len(windows), *self.query.shape[1:]))
         answered = self.qformer(queries, windows)  # (B * n_windows, n_queries, D)

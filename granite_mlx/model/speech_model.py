@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mlx.core as mx
 from mlx import nn
+from mlx.utils import tree_flatten
 
 from granite_mlx.model.config import SpeechConfig
 from granite_mlx.model.decoder import GraniteDecoder
@@ -24,3 +25,8 @@ class SpeechModel(nn.Module):
     def dtype(self) -> mx.Dtype:
         """The floating type that activations have."""
         return self.projector.query.dtype
+
+    def named_parameters(self) -> list[tuple[str, mx.array]]:
+        """Every weight with its name. A new model's are lazy: their shapes cost nothing."""
+        named: list[tuple[str, mx.array]] = tree_flatten(self.parameters())  # type: ignore[assignment]
+        return named

@@ -10,9 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby
+from pathlib import Path
 
 import mlx.core as mx
-from mlx.utils import tree_flatten
 
 from granite_mlx.convert import port
 from granite_mlx.errors import CheckpointError
@@ -36,8 +36,8 @@ def stored_dtype(headers: Mapping[str, TensorInfo]) -> str:
 
 
 def n_parameters(model: SpeechModel) -> int:
-    """Parameters of a model; asks for shapes only and evaluates nothing."""
-    return sum(int(array.size) for _, array in tree_flatten(model.parameters()))
+    """Parameters of a model, counted from shapes alone."""
+    return sum(array.size for _, array in model.named_parameters())
 
 
 def check_tensors(model: SpeechModel, headers: Mapping[str, TensorInfo]) -> None:
@@ -49,7 +49,7 @@ def check_tensors(model: SpeechModel, headers: Mapping[str, TensorInfo]) -> None
     """
     found = _by_published_name(headers)
     needed: dict[str, tuple[port.Shape, ...]] = {}
-    for ours, array in tree_flatten(model.parameters()):
+    for ours, array in model.named_parameters():
         needed.update(port.sources(ours, tuple(array.shape)))
     for name, shapes in needed.items():
         if name not in found:
@@ -95,7 +95,7 @@ def _by_published_name(headers: Mapping[str, TensorInfo]) -> dict[str, TensorInf
 def load_weights(model: SpeechModel, headers: Mapping[str, TensorInfo], dtype: mx.Dtype) -> None:
     """Fill `model` from the checkpoint, in `dtype`. Call `check_tensors` first."""
     found = _by_published_name(headers)
-    lazy = {path: mx.load(str(path)) for path in {info.path for info in found.values()}}
+    lazy = {path: _open_shard(path) for path in {info.path for info in found.values()}}
     for group in _layer_groups(model):
         ported = []
         for ours, shape in group:
@@ -110,9 +110,16 @@ def load_weights(model: SpeechModel, headers: Mapping[str, TensorInfo], dtype: m
         mx.clear_cache()
 
 
+def _open_shard(path: Path) -> dict[str, mx.array]:
+    """A shard's tensors by name, each of them read when it is first needed."""
+    tensors = mx.load(str(path))
+    assert isinstance(tensors, dict)
+    return tensors
+
+
 def _layer_groups(model: SpeechModel) -> Iterator[list[tuple[str, port.Shape]]]:
     """Our tensors, those of one layer together, every other one alone."""
-    tensors = [(name, tuple(array.shape)) for name, array in tree_flatten(model.parameters())]
+    tensors = [(name, tuple(array.shape)) for name, array in model.named_parameters()]
 
     def layer(item: tuple[str, port.Shape]) -> str:
         match = _LAYER.match(item[0])

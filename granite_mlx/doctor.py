@@ -1,0 +1,141 @@
+"""What machine this is, and whether the model computes what it should on it.
+
+Most of this package was written without a Mac. `selftest` is how a user's Mac proves it: the
+network at its real widths and the demo checkpoint, in every precision, against stored values that
+transformers computed in float32.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from granite_mlx.engine import MLXThread
+
+PACKAGES = (
+    "granite-mlx", "mlx", "mlx-metal", "mlx-cpu", "numpy", "soundfile", "soxr", "av", "tokenizers",
+    "jinja2", "huggingface-hub",
+)  # fmt: skip
+
+STORED = Path(__file__).parent / "selftest_data" / "stages.npz"
+
+ABSOLUTE_LIMITS = {"frames": 1e-4, "logits": 1e-3}
+"""float32: largest absolute difference at unit scale."""
+
+RELATIVE_LIMITS = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 5e-2}
+"""Norm of the differences over the norm of the reference."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: `difference` must not exceed `limit`."""
+
+    name: str
+    dtype: str
+    difference: float
+    limit: float
+    passed: bool
+    detail: str
+
+
+def system_report() -> dict[str, str]:
+    """Machine, versions, device and cache, for a bug report."""
+    import mlx.core as mx
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    device = mx.device_info()
+    report = {
+        "system": _system(),
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "device": f"{mx.default_device()}, {device.get('device_name', 'unknown')}",
+        "metal": "available" if mx.metal.is_available() else "not available",
+        "memory": f"{_memory_bytes(device) / 1e9:.1f} GB",
+    }
+    for name in PACKAGES:
+        try:
+            report[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    report["hub cache"] = f"{HF_HUB_CACHE} ({_cached_models(Path(HF_HUB_CACHE))})"
+    report["GRANITE_MLX_MODEL"] = os.environ.get("GRANITE_MLX_MODEL", "not set")
+    return report
+
+
+def _system() -> str:
+    if sys.platform == "darwin":
+        return f"macOS {platform.mac_ver()[0]} {platform.machine()}"
+    return f"{platform.system()} {platform.release()} {platform.machine()}"
+
+
+def _memory_bytes(device: dict[str, str | int]) -> int:
+    size = device.get("memory_size")
+    return int(size) if size else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _cached_models(cache: Path) -> str:
+    names = sorted(p.name.removeprefix("models--").replace("--", "/")
+                   for p in cache.glob("models--*granite*speech*"))  # fmt: skip
+    return ", ".join(names) if names else "no Granite Speech models"
+
+
+def selftest(on_check: Callable[[Check], None] | None = None) -> list[Check]:
+    """Run every check on MLX's default device, in float32, float16 and bfloat16.
+
+    `on_check` is called with each result as it comes.
+    """
+    from granite_mlx.engine import MLXThread
+
+    thread = MLXThread()
+    checks: list[Check] = []
+    try:
+        thread.run(_run_all, thread, checks, on_check or (lambda check: None))
+    finally:
+        thread.close()
+    return checks
+
+
+def _run_all(thread: MLXThread, checks: list[Check], on_check: Callable[[Check], None]) -> None:
+    from granite_mlx.selftest.recording import recording_checks
+
+    for check in chain(_stage_checks(), recording_checks(thread)):
+        checks.append(check)
+        on_check(check)
+
+
+def _stage_checks() -> Iterator[Check]:
+    """The stages at real widths."""
+    import mlx.core as mx
+    import numpy as np
+
+    from granite_mlx.model.weights import DTYPES
+    from granite_mlx.selftest import stages
+
+    stored = np.load(STORED)
+    for dtype in DTYPES:
+        config, model = stages.build(DTYPES[dtype])
+        names = tuple(stages.STAGES) if dtype == "float32" else stages.HALF_PRECISION
+        for name in names:
+            difference = stages.compare(stages.STAGES[name](config, model), stored[name])
+            yield stage_check(name, dtype, difference.largest, difference.relative)
+        del model
+        mx.clear_cache()
+
+
+def stage_check(name: str, dtype: str, largest: float, relative: float) -> Check:
+    """Judge a stage: in float32 by its largest difference, in half precision by the relative one."""
+    from granite_mlx.selftest import stages
+
+    is_logits = name in stages.LOGITS or name.endswith("logits")
+    if dtype == "float32":
+        limit = ABSOLUTE_LIMITS["logits" if is_logits else "frames"]
+        return Check(name, dtype, largest, limit, largest <= limit, f"relative {relative:.1e}")
+    limit = RELATIVE_LIMITS[dtype]
+    return Check(name, dtype, relative, limit, relative <= limit, f"largest {largest:.1e}")

@@ -1,0 +1,133 @@
+"""The reference's values of every self-test stage, computed by torch and transformers.
+
+    python tests/parity/reference.py            # compare with what is stored, and with ours, live
+    python tests/parity/reference.py --write    # write granite_mlx/selftest_data/stages.npz
+
+Needs the extra `reference`; nothing that the package does at run time comes here.
+"""
+
+import argparse
+import contextlib
+import ctypes
+import sys
+from pathlib import Path
+
+if sys.platform == "linux":  # mlx for Linux brings a slow BLAS; one loaded before serves it instead
+    with contextlib.suppress(OSError):
+        ctypes.CDLL("libopenblas.so.0", mode=ctypes.RTLD_GLOBAL)
+
+import numpy as np
+import torch
+from transformers import GraniteSpeechConfig, GraniteSpeechForConditionalGeneration
+
+from granite_mlx.selftest import stages
+from granite_mlx.selftest.random_weights import random_signal, random_tensor
+
+STORED = Path(__file__).parents[2] / "granite_mlx" / "selftest_data" / "stages.npz"
+
+
+def build() -> GraniteSpeechForConditionalGeneration:
+    """transformers' model of the self-test's configuration, with its random weights."""
+    config = GraniteSpeechConfig(**stages.CONFIG)
+    config.encoder_config.dropout = 0.0
+    model = GraniteSpeechForConditionalGeneration(config).eval()
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                values = random_tensor(published(name), tuple(tensor.shape))
+                tensor.copy_(torch.from_numpy(values))
+    return model
+
+
+def published(name: str) -> str:
+    """The name that save_pretrained writes for a module's own name."""
+    if name.startswith("lm_head."):
+        return f"language_model.{name}"
+    name = name.removeprefix("model.")
+    return name.replace("language_model.", "language_model.model.", 1)
+
+
+def log_mel(samples: np.ndarray) -> torch.Tensor:
+    """GraniteSpeechFeatureExtractor with torch.stft in place of torchaudio: (1, T, 160)."""
+    points = torch.linspace(0, 2595 * np.log10(1 + 8000 / 700), 82, dtype=torch.float64)
+    corners = 700 * (10 ** (points / 2595) - 1)
+    bins = torch.linspace(0, 8000, 257, dtype=torch.float64)
+    slopes = corners[None] - bins[:, None]
+    gaps = corners.diff()
+    bank = torch.minimum(-slopes[:, :-2] / gaps[:-1], slopes[:, 2:] / gaps[1:]).clamp(min=0).float()
+    spectrum = torch.stft(
+        torch.from_numpy(samples)[None], 512, 160, 400, torch.hann_window(400),
+        center=True, pad_mode="reflect", return_complex=True,
+    )  # fmt: skip
+    logmel = (spectrum.abs().square().transpose(1, 2) @ bank).clip(min=1e-10).log10()
+    logmel = torch.maximum(logmel, logmel.amax((1, 2), keepdim=True) - 8) / 4 + 1
+    return logmel[:, : logmel.shape[1] // 2 * 2].reshape(1, -1, 160)
+
+
+@torch.no_grad()
+def reference_values() -> dict[str, np.ndarray]:
+    """The full output of every stage, by the stage's name."""
+    model = build()
+    core = model.model
+    values = {"features": log_mel(random_signal(stages.N_SAMPLES))}
+    for n_frames in (120, 200, 201, 617):
+        features = torch.from_numpy(stages.features_of(n_frames))
+        values[f"encoder, {n_frames} frames"] = core.encoder(features).last_hidden_state
+    captured = []
+    hook = core.encoder.out.register_forward_hook(lambda m, x, y: captured.append(y.clone()))
+    core.encoder(torch.from_numpy(stages.features_of(201)))
+    hook.remove()
+    values["encoder, middle head"] = captured[0]
+    for n_frames in (60, 61, 74):
+        frames = torch.from_numpy(stages.frames_of(n_frames))
+        values[f"projector, {n_frames} frames"] = core.projector(frames)
+    ids = torch.tensor([[*stages.PREFILL, *stages.STEPS]])
+    values["decoder"] = scaled(model, model(input_ids=ids).logits)
+    values["whole model"] = _whole(model, values["features"])
+    return {name: value.float().numpy() for name, value in values.items()}
+
+
+def _whole(model: GraniteSpeechForConditionalGeneration, features: torch.Tensor) -> torch.Tensor:
+    config = model.config
+    n_audio = -(-features.shape[1] // config.window_size) * (
+        config.window_size // config.downsample_rate
+    )
+    at = stages.PROMPT.index(config.audio_token_index)
+    ids = stages.PROMPT[:at] + [config.audio_token_index] * n_audio + stages.PROMPT[at + 1 :]
+    logits = model(input_ids=torch.tensor([ids]), input_features=features).logits
+    return scaled(model, logits[:, -1])
+
+
+def scaled(model: GraniteSpeechForConditionalGeneration, logits: torch.Tensor) -> torch.Tensor:
+    """Logits as GraniteForCausalLM gives them.
+
+    Since its language model lost its own head (transformers 5.19), Granite Speech no longer divides
+    by `logits_scaling`. Greedy tokens do not notice; probabilities and temperatures do.
+    """
+    return logits / model.config.text_config.logits_scaling
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="write the stored values anew")
+    args = parser.parse_args()
+    values = {name: stages.thin(value) for name, value in reference_values().items()}
+    if args.write:
+        STORED.parent.mkdir(exist_ok=True)
+        np.savez_compressed(STORED, **values)
+        print(f"{STORED}: {STORED.stat().st_size / 1e3:.0f} kB")
+    stored = np.load(STORED)
+    config, ours = stages.build(stages.mx.float32)
+    worst = 0.0
+    print(f"{'stage':24}{'largest':>12}{'relative':>12}{'stored':>12}")
+    for name, stage in stages.STAGES.items():
+        difference = stages.compare(stage(config, ours), values[name])
+        drift = float(np.abs(stored[name] - values[name]).max())
+        limit = 1e-3 if name in stages.LOGITS else 1e-4
+        worst = max(worst, difference.largest / limit, drift / limit)
+        print(f"{name:24}{difference.largest:12.1e}{difference.relative:12.1e}{drift:12.1e}")
+    return 0 if worst <= 1 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
