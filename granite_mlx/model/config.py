@@ -213,7 +213,7 @@ def _typed(value: Any, kind: type, name: str) -> Any:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise CheckpointError(f"{name} must be of type {kind.__name__}, not {value!r}.")
     least = 1 if kind is int and not name.endswith("_token_id") else 0
-    if kind in (int, float) and not least <= float(value) < float("inf"):
+    if isinstance(value, int | float) and not least <= value < float("inf"):
         raise CheckpointError(f"{name} must be {least} or more, not {value!r}.")
     return value
 
