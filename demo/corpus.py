@@ -55,7 +55,7 @@ def name_pools(seed: int) -> NamePools:
     drawn = name_pairs.made_up_pairs(N_CANDIDATES, rng)
     en = sorted(name_pairs.homophones(drawn, ["en-us", "en-gb", "en-gb-scotland"]))
     fr = sorted(name_pairs.homophones(drawn, ["fr-fr"]))
-    held = {p for p in set(en) | set(fr) if rng.random() < 0.08}
+    held = {p for p in sorted({*en, *fr}) if rng.random() < 0.08}
     return NamePools(
         {"en": english, "fr": french},
         {"en": [p for p in en if p not in held], "fr": [p for p in fr if p not in held]},

@@ -48,7 +48,7 @@ def generate(
     cache = DecoderCache(config, embeddings.dtype, len(prompts), n_positions, left_padding)
     rows: list[list[int]] = [[] for _ in prompts]
     ended = [False] * len(prompts)
-    tokens = _step(decoder, cache, sampler, embeddings)
+    tokens = following = _step(decoder, cache, sampler, embeddings)
     for n_tokens in range(1, max_new_tokens + 1):
         if n_tokens < max_new_tokens:  # the next step is computed while this one is read
             following = _step(decoder, cache, sampler, decoder.embed(tokens[:, None]))
