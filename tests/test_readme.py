@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import pytest
 
 README = Path(__file__).resolve().parent.parent / "README.md"
@@ -59,16 +60,14 @@ RUN = [fence for fence in FENCES if fence.excuse is None]
 
 @pytest.fixture(scope="module")
 def folder(
-    repository: Path,
-    data_dir: Path,
-    demo_checkpoint: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    repository: Path, demo_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A folder with call.m4a, talk.flac and the package as seen from the repository's root."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "granite_mlx").symlink_to(repository / "granite_mlx")
-    shutil.copy(data_dir / "jfk_44k.m4a", folder / "call.m4a")
-    shutil.copy(demo_checkpoint / "examples" / "digits.flac", folder / "talk.flac")
+    digits = demo_checkpoint / "examples" / "digits.flac"
+    shutil.copy(digits, folder / "talk.flac")
+    _write_as_aac(digits, folder / "call.m4a")
     return folder
 
 
@@ -108,6 +107,14 @@ def test_ci_runs_the_two_commands_of_the_readme(repository: Path) -> None:
     ci = (repository / ".ci" / "run").read_text()
     for command in commands.splitlines():
         assert f"\nstep {command}\n" in ci
+
+
+def _write_as_aac(source: Path, target: Path) -> None:
+    with av.open(source) as reader, av.open(target, "w") as writer:
+        stream = writer.add_stream("aac", rate=16000, layout="mono")
+        for frame in reader.decode(audio=0):
+            writer.mux(stream.encode(frame))
+        writer.mux(stream.encode(None))
 
 
 def _environment() -> dict[str, str]:
