@@ -14,6 +14,9 @@ from granite_mlx.errors import CheckpointError, UnsupportedModelError
 
 C = TypeVar("C")
 
+LARGEST = 2**31 - 1
+"""MLX counts sizes in 32 bits; no number in a published config.json comes near."""
+
 
 @dataclass(frozen=True)
 class EncoderConfig:
@@ -130,6 +133,7 @@ def parse_config(raw: Mapping[str, Any]) -> SpeechConfig:
     projector = _parse(ProjectorConfig, _section(raw, "projector_config"), "projector_config")
     text = _parse(TextConfig, _flatten_rope(_section(raw, "text_config")), "text_config")
     tied = raw.get("tie_word_embeddings", raw["text_config"].get("tie_word_embeddings", True))
+    tied = _typed(tied, bool, "config.json: tie_word_embeddings")
     config = SpeechConfig(
         encoder=encoder,
         projector=projector,
@@ -137,7 +141,7 @@ def parse_config(raw: Mapping[str, Any]) -> SpeechConfig:
         audio_token_index=_integer(raw, "audio_token_index", "audio_token_id"),
         window_size=_integer(raw, "window_size"),
         downsample_rate=_integer(raw, "downsample_rate"),
-        tie_word_embeddings=bool(tied),
+        tie_word_embeddings=tied,
     )
     _check(config)
     return config
@@ -167,7 +171,9 @@ def _integer(raw: Mapping[str, Any], *keys: str) -> int:
         if key in raw:
             value = raw[key]
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise CheckpointError(f"config.json: {key} must be an integer, not {value!r}.")
+                raise CheckpointError(
+                    f"config.json: {key} must be an integer of 0 or more, not {value!r}."
+                )
             return value
     raise CheckpointError(f"config.json: {keys[0]} is missing.")
 
@@ -208,14 +214,13 @@ def _parse(kind: type[C], raw: Mapping[str, Any], where: str) -> C:
 
 
 def _typed(value: Any, kind: type, name: str) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise CheckpointError(f"{name} must be of type {kind.__name__}, not {value!r}.")
     least = 1 if kind is int and not name.endswith("_token_id") else 0
-    if isinstance(value, int | float) and not least <= value < float("inf"):
-        raise CheckpointError(f"{name} must be {least} or more, not {value!r}.")
-    return value
+    if isinstance(value, int | float) and not least <= value <= LARGEST:
+        raise CheckpointError(f"{name} must be from {least} to {LARGEST}, not {value!r}.")
+    return kind(value)
 
 
 def _check(config: SpeechConfig) -> None:
@@ -247,6 +252,8 @@ def _check(config: SpeechConfig) -> None:
          text.num_attention_heads % text.num_key_value_heads == 0,
          "must divide num_attention_heads"),
         ("text_config.hidden_size", text.head_dim % 2 == 0, "must give an even head size"),
+        ("text_config.logits_scaling", text.logits_scaling > 0, "must be above 0"),
+        ("text_config.rope_theta", text.rope_theta > 0, "must be above 0"),
         ("text_config.eos_token_id", text.eos_token_id < text.vocab_size, "is not in vocab_size"),
         ("downsample_rate", config.downsample_rate > 0, "must be above 0"),
         ("window_size", config.downsample_rate <= config.window_size,
