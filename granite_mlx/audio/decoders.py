@@ -143,6 +143,9 @@ class FFmpegRecording:
         self.name = name
         self._container = container
         self._stream = container.streams.audio[0]
+        # Absent for an unknown codec, in spite of its type; PyAV up to 17 would crash on decoding.
+        if getattr(self._stream, "codec_context", None) is None:
+            raise AudioError(f"{name} is encoded in a way that ffmpeg does not know: {_MEND}")
         self._ends_early = ends_early
         self._first_loss: int | None = None  # the frame at which decoding first failed
         self._decoder = self._decoded()

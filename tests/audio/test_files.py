@@ -688,6 +688,7 @@ def test_a_wav_header_that_claims_more_than_it_holds() -> None:
 @pytest.mark.parametrize(
     ("offset", "value", "message"),
     [
+        (20, b"\x99\x99", "is encoded in a way that ffmpeg does not know"),
         (22, b"\0\0", "holds no samples that can be decoded"),
         (22, b"\xff\xff", "holds no samples that can be decoded"),
         (24, b"\0\0\0\0", "cannot be read as audio"),
@@ -695,7 +696,9 @@ def test_a_wav_header_that_claims_more_than_it_holds() -> None:
         (24, struct.pack("<I", 768_001), "gives its sample rate as 768001 Hz"),
     ],
 )
-def test_a_wav_with_impossible_channels_or_rates(offset: int, value: bytes, message: str) -> None:
+def test_a_wav_with_an_impossible_codec_channels_or_rate(
+    offset: int, value: bytes, message: str
+) -> None:
     wav = bytearray(encode("WAV"))
     wav[offset : offset + len(value)] = value
     with pytest.raises(AudioError, match=message):
