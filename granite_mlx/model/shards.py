@@ -72,13 +72,15 @@ def _read_index(path: Path) -> dict[str, str]:
         weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         if not weight_map or not all(isinstance(v, str) for v in weight_map.values()):
             raise TypeError("weight_map is empty or holds something else than file names")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is not a valid index ({error!r}); fetch it again."
         ) from error
     for name in set(weight_map.values()):
-        if Path(name).name != name:
-            raise CheckpointError(f"{path}: the file name {name!r} leaves the checkpoint's folder.")
+        if Path(name).name != name or not name.endswith(".safetensors") or "\0" in name:
+            raise CheckpointError(
+                f"{path}: {name!r} is no name of a safetensors file in the checkpoint's folder."
+            )
     return dict(weight_map)
 
 
@@ -103,17 +105,16 @@ def _read_header(path: Path) -> list[TensorInfo]:
             header = json.loads(file.read(header_bytes))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: the header is corrupt ({error}); fetch it again."
         ) from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: the header is corrupt (not an object); fetch it again.")
-    infos = []
+    header.pop("__metadata__", None)
     data_bytes = file_bytes - 8 - header_bytes
-    for name, entry in header.items():
-        if name != "__metadata__":
-            infos.append(_parse_entry(path, name, entry, data_bytes))
+    infos = [_parse_entry(path, name, entry, data_bytes) for name, entry in header.items()]
+    _check_layout(path, header, data_bytes)
     return infos
 
 
@@ -122,6 +123,8 @@ def _parse_entry(path: Path, name: str, entry: Any, data_bytes: int) -> TensorIn
         dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         if not all(isinstance(n, int) and n >= 0 for n in (*shape, begin, end)):
             raise TypeError("negative or not integers")
+        if not isinstance(dtype, str):
+            raise TypeError("the type is no text")
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: the header entry of {name} is corrupt ({error})."
@@ -136,3 +139,20 @@ def _parse_entry(path: Path, name: str, entry: Any, data_bytes: int) -> TensorIn
     if end > data_bytes:
         raise CheckpointError(f"{path} is truncated: {name} lies beyond its end; fetch it again.")
     return info
+
+
+def _check_layout(path: Path, header: dict[str, Any], data_bytes: int) -> None:
+    """Tensors lie side by side in any order: no byte belongs to two of them or to none."""
+    position = 0
+    places = [(*entry["data_offsets"], name) for name, entry in header.items()]
+    for begin, end, name in sorted(places):
+        if begin != position:
+            raise CheckpointError(
+                f"{path}: the header is corrupt ({name} begins at byte {begin} of the data, where "
+                f"the tensor before it ends at {position}); fetch it again."
+            )
+        position = end
+    if position != data_bytes:
+        raise CheckpointError(
+            f"{path}: {data_bytes - position} bytes at the end belong to no tensor; fetch it again."
+        )
