@@ -48,9 +48,11 @@ types: .venv/installed-dev
 
 parity: .venv-reference/installed
 	.venv-reference/bin/python tests/parity/reference.py
+	.venv-reference/bin/python tests/parity/demo_reference.py
 
 fixtures: .venv-reference/installed
 	.venv-reference/bin/python tests/parity/reference.py --write
+	.venv-reference/bin/python tests/parity/demo_reference.py --write
 
 # `build` makes the wheel from the sdist, so nothing that lies about here gets into it.
 wheel: .venv/installed-dev

@@ -20,7 +20,8 @@ from granite_mlx.errors import (
 )
 
 if TYPE_CHECKING:
-    from granite_mlx.speech import GraniteSpeech, load
+    from granite_mlx.loading import load
+    from granite_mlx.speech import GraniteSpeech
     from granite_mlx.transcript import KeywordReport, Segment, Transcript, TranscriptWarning, Word
 
 __version__ = "0.1.0"
@@ -44,7 +45,7 @@ __all__ = [
 
 _LAZY = {
     "GraniteSpeech": "granite_mlx.speech",
-    "load": "granite_mlx.speech",
+    "load": "granite_mlx.loading",
     "KeywordReport": "granite_mlx.transcript",
     "Segment": "granite_mlx.transcript",
     "Transcript": "granite_mlx.transcript",

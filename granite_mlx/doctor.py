@@ -130,7 +130,7 @@ def _stage_checks() -> Iterator[Check]:
 
 
 def stage_check(name: str, dtype: str, largest: float, relative: float) -> Check:
-    """Judge a stage: in float32 by its largest difference, in half precision by the relative one."""
+    """Judge a stage: in float32 by the largest difference, in half precision by the relative."""
     from granite_mlx.selftest import stages
 
     is_logits = name in stages.LOGITS or name.endswith("logits")

@@ -1,4 +1,4 @@
-"""Granite Speech as Python sees it: load a model, transcribe, translate.
+"""A loaded model: transcribe, translate.
 
 `GraniteSpeech._listen` is the whole path from a recording to its transcript, in numbered steps.
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import mlx.core as mx
 import numpy as np
 
-from granite_mlx.audio.features import FeatureConfig, log_mel, read_feature_config
+from granite_mlx.audio.features import FeatureConfig, log_mel
 from granite_mlx.audio.files import SAMPLE_RATE, load_audio
 from granite_mlx.ctc.greedy import greedy_text
 from granite_mlx.decoding.budget import longest_audio_s, token_budget
@@ -27,23 +26,9 @@ from granite_mlx.decoding.prompts import Family, Task, instruction
 from granite_mlx.decoding.sampling import Sampler, make_sampler
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.engine import MLXThread
-from granite_mlx.model.checkpoint import (
-    Checkpoint,
-    check_memory,
-    find_checkpoint,
-    read_chat_template,
-    read_config,
-)
-from granite_mlx.model.config import SpeechConfig, parse_config
-from granite_mlx.model.shards import read_headers
+from granite_mlx.model.config import SpeechConfig
 from granite_mlx.model.speech_model import SpeechModel
-from granite_mlx.model.weights import (
-    DTYPES,
-    check_tensors,
-    load_weights,
-    n_parameters,
-    stored_dtype,
-)
+from granite_mlx.model.weights import DTYPES
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 
 if TYPE_CHECKING:
@@ -54,9 +39,6 @@ SHORTEST_AUDIO_S = 0.04
 
 SILENCE_PEAK = 1 / 32768
 """A recording in which no sample exceeds the smallest step of 16 bits is silent."""
-
-CACHE_LIMIT_BYTES = 1 << 30
-"""MLX keeps freed buffers for reuse; without a limit they pile up as lengths vary."""
 
 
 @dataclass(frozen=True)
@@ -78,96 +60,30 @@ class _Request:
             self.on_progress(fraction)
 
 
-def load(
-    model: str | os.PathLike[str] | None = None,
-    *,
-    revision: str | None = None,
-    dtype: str | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> GraniteSpeech:
-    """Load a Granite Speech checkpoint.
-
-    Args:
-        model: a Hugging Face id, a folder, or "demo" for the small one that comes with the
-            package. None takes the environment's GRANITE_MLX_MODEL, or else
-            ibm-granite/granite-4.0-1b-speech. What is in the Hugging Face cache is used without
-            a network call.
-        revision: branch, tag or commit of a Hugging Face id.
-        dtype: "float32", "float16" or "bfloat16"; None keeps the checkpoint's.
-        on_progress: called with (bytes done, bytes in all) during a download.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be found, fetched or read, or does not fit in memory.
-        UnsupportedModelError: it is of an architecture that granite-mlx does not compute.
-        ValueError: an unknown dtype.
-    """
-    if dtype is not None and dtype not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")
-    checkpoint = find_checkpoint(model, revision, on_progress)
-    thread = MLXThread()
-    try:
-        return thread.run(open_model, checkpoint, dtype, thread)
-    except BaseException:
-        thread.close()
-        raise
-
-
-def open_model(checkpoint: Checkpoint, dtype: str | None, thread: MLXThread) -> GraniteSpeech:
-    """Load a checkpoint on the MLX thread, which calls this.
-
-    Everything that can be checked is checked before the weights are read.
-    """
-    folder = checkpoint.folder
-    config = parse_config(read_config(folder))
-    tokenizer = SpeechTokenizer(
-        folder / "tokenizer.json", read_chat_template(folder), config.audio_token_index
-    )
-    headers = read_headers(folder)
-    dtype = dtype or stored_dtype(headers)
-    network = SpeechModel(config)
-    check_tensors(network, headers)
-    check_memory(n_parameters(network) * DTYPES[dtype].size, checkpoint.model_id)
-    _cap_cache()
-    load_weights(network, headers, DTYPES[dtype])
-    return GraniteSpeech(
-        checkpoint, config, read_feature_config(folder), tokenizer, network, thread
-    )
-
-
-def _cap_cache() -> None:
-    """Lower MLX's cache limit to ours; an app that set a lower one keeps it."""
-    previous = mx.set_cache_limit(CACHE_LIMIT_BYTES)
-    if previous < CACHE_LIMIT_BYTES:
-        mx.set_cache_limit(previous)
-
-
 class GraniteSpeech:
     """A loaded model. Its methods may be called from any thread; they run one at a time.
 
-    Made by `granite_mlx.load`. A ``with`` block, or `close`, ends its thread.
+    Made by `granite_mlx.load`. A ``with`` block, or `close`, ends its thread. `model_id` is "demo",
+    a Hugging Face id, or the folder as it was given.
     """
 
     def __init__(
         self,
-        checkpoint: Checkpoint,
+        model_id: str,
+        family: Family,
         config: SpeechConfig,
         features: FeatureConfig,
         tokenizer: SpeechTokenizer,
         network: SpeechModel,
         thread: MLXThread,
     ) -> None:
+        self.model_id = model_id
         self.config = config
         self.features = features
         self.tokenizer = tokenizer
         self.network = network
-        self._checkpoint = checkpoint
-        self._family = _family(checkpoint)
+        self._family = family
         self._thread = thread
-
-    @property
-    def model_id(self) -> str:
-        """ "demo", a Hugging Face id, or the folder as it was given."""
-        return self._checkpoint.model_id
 
     @property
     def dtype(self) -> str:
@@ -390,13 +306,6 @@ class GraniteSpeech:
             warnings=tuple(warnings),
             keywords=report_keywords(task.keywords, text),
         )
-
-
-def _family(checkpoint: Checkpoint) -> Family:
-    """The wording that a checkpoint was trained with; 4.1 and later carry a second CTC head."""
-    name = checkpoint.model_id.rsplit("/", 1)[-1]
-    later = any(version in name for version in ("4.1", "5.0"))
-    return "4.1" if later or (checkpoint.folder / "out_llm.safetensors").exists() else "4.0"
 
 
 def _silence(samples: np.ndarray) -> TranscriptWarning | None:

@@ -79,6 +79,6 @@ def load_granite_speech(
     on_progress: BytesProgress | None,
 ) -> SpeechModel:
     """The real model; importing it only here keeps --help fast."""
-    from granite_mlx.speech import load
+    from granite_mlx import load
 
     return load(model, revision=revision, dtype=dtype, on_progress=on_progress)

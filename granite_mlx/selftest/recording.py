@@ -11,11 +11,12 @@ import numpy as np
 
 from granite_mlx.audio.files import load_audio
 from granite_mlx.engine import MLXThread
+from granite_mlx.loading import open_model
 from granite_mlx.model.cache import DecoderCache
 from granite_mlx.model.checkpoint import DEMO_FOLDER, find_checkpoint
 from granite_mlx.model.weights import DTYPES
 from granite_mlx.selftest import stages
-from granite_mlx.speech import GraniteSpeech, open_model
+from granite_mlx.speech import GraniteSpeech
 
 if TYPE_CHECKING:
     from granite_mlx.doctor import Check
