@@ -162,7 +162,7 @@ def _add_speech_arguments(group: argparse._ArgumentGroup) -> None:
         "--keywords-file",
         metavar="FILE",
         type=Path,
-        help="more terms, one a line; what follows # is a comment",
+        help="more terms, one a line; # begins a comment",
     )
     group.add_argument(
         "--language",

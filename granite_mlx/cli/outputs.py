@@ -99,7 +99,7 @@ def distinct_stems(stems: Sequence[str], is_free: Callable[[str], bool]) -> list
 
 
 def _same_on_a_mac(name: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _make_folder(folder: Path) -> None:

@@ -25,6 +25,8 @@ from granite_mlx.cli import main
 from granite_mlx.errors import AudioError, CheckpointError, LanguageError
 from granite_mlx.transcript import KeywordReport, Segment, Transcript, TranscriptWarning
 
+PATIENCE_S = 30
+
 ERRORS: dict[str, Callable[[str], Exception]] = {
     "!audio": AudioError,
     "!language": LanguageError,
@@ -97,15 +99,23 @@ def _follow(script: str) -> tuple[str, tuple[TranscriptWarning, ...]]:
         case "!warn":
             return "words", (TranscriptWarning("fake", rest, 0.5, 1.0),)
         case "!until":
-            while not Path(rest).exists():
-                time.sleep(0.01)
+            _wait_until(Path(rest).exists)
             return "words", ()
         case "!listening":
             Path(rest).touch()
-            while True:
-                time.sleep(0.01)
+            _wait_until(lambda: False)
+            return "words", ()
         case _:
             return script, ()
+
+
+def _wait_until(reached: Callable[[], bool]) -> None:
+    """Give up some time, so that a test that waits for this one fails and does not hang."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not reached():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing happened in {PATIENCE_S} s")
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":

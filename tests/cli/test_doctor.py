@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,21 +9,9 @@ import pytest
 from granite_mlx.cli.doctor import check_line, model_report, show_report, show_selftest
 from granite_mlx.cli.failures import NoModelError, explain
 from granite_mlx.cli.screen import Screen
+from granite_mlx.doctor import Check
 
-
-@dataclass(frozen=True)
-class Check:
-    """As granite_mlx.doctor.Check, so that these tests compute nothing."""
-
-    name: str
-    dtype: str
-    difference: float
-    limit: float
-    passed: bool
-    detail: str = ""
-
-
-GOOD = Check("encoder, 401 frames", "float32", 1.25e-6, 1e-4, True)
+GOOD = Check("encoder, 401 frames", "float32", 1.25e-6, 1e-4, True, "")
 BAD = Check("decoder", "bfloat16", 0.5, 0.02, False, "at (0, 3)")
 
 
