@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from granite_mlx.cli.outputs import distinct_stems
@@ -36,7 +36,7 @@ def test_names(stems: list[str], names: list[str]) -> None:
     assert distinct_stems(stems, lambda stem: stem != "taken") == names
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(["a", "A", "a-2", "a-2-2", "a-3", "b", "b-2"])))
 def test_names_are_distinct_and_a_stem_that_is_alone_keeps_its_own(stems: list[str]) -> None:
     names = distinct_stems(stems, lambda stem: True)
