@@ -21,6 +21,7 @@ from granite_mlx.model.speech_model import SpeechModel
 
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 _FLOATING = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_HEAD = "language_model.lm_head.weight"
 _LAYER = re.compile(r"^(.*?\.layers?\.\d+)\.")
 
 
@@ -66,16 +67,10 @@ def check_tensors(model: SpeechModel, headers: Mapping[str, TensorInfo]) -> None
                 "only BF16, F16 and F32 are supported."
             )
     for name, info in found.items():
-        if name not in needed and not _is_tied_head(name, needed):
+        if name not in needed and name != _HEAD:  # a tied one, which `load_weights` compares
             raise CheckpointError(
                 f"{info.path.name}: {info.name} is no part of the model in config.json."
             )
-
-
-def _is_tied_head(name: str, needed: Mapping[str, object]) -> bool:
-    """A tied checkpoint may still carry its head; it equals the embedding table."""
-    head = "language_model.lm_head.weight"
-    return name == head and head not in needed
 
 
 def _by_published_name(headers: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
@@ -93,7 +88,11 @@ def _by_published_name(headers: Mapping[str, TensorInfo]) -> dict[str, TensorInf
 
 
 def load_weights(model: SpeechModel, headers: Mapping[str, TensorInfo], dtype: mx.Dtype) -> None:
-    """Fill `model` from the checkpoint, in `dtype`. Call `check_tensors` first."""
+    """Fill `model` from the checkpoint, in `dtype`. Call `check_tensors` first.
+
+    Raises:
+        CheckpointError: a head that config.json ties differs from the embedding table.
+    """
     found = _by_published_name(headers)
     lazy = {path: _open_shard(path) for path in {info.path for info in found.values()}}
     for group in _layer_groups(model):
@@ -108,6 +107,18 @@ def load_weights(model: SpeechModel, headers: Mapping[str, TensorInfo], dtype: m
             for name in port.sources(ours, shape):
                 lazy[found[name].path].pop(found[name].name, None)
         mx.clear_cache()
+    if _HEAD in found and "lm_head" not in model.language_model:
+        head = found[_HEAD]
+        _check_tied_head(model, lazy[head.path].pop(head.name).astype(dtype), head)
+
+
+def _check_tied_head(model: SpeechModel, head: mx.array, info: TensorInfo) -> None:
+    """A tied checkpoint may carry its head, but no other one than the model will use."""
+    if not mx.array_equal(head, model.language_model.model.embed_tokens.weight).item():
+        raise CheckpointError(
+            f"{info.path.name}: {info.name} differs from the embedding table, to which "
+            "config.json's tie_word_embeddings ties it; the two files do not belong together."
+        )
 
 
 def _open_shard(path: Path) -> dict[str, mx.array]:
