@@ -4,6 +4,7 @@ No size is round, and no two that could be mixed up are equal, so that a wrong a
 """
 
 import copy
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -140,13 +141,18 @@ def published_tensors(
     tensors: dict[str, mx.array] = {}
     for ours, array in SpeechModel(parse_config(config)).named_parameters():
         for name, shapes in port.sources(ours, tuple(array.shape)).items():
-            values = mx.array(random_tensor(name, shapes[0]))
+            values = mx.array(_random_values(name, shapes[0]))
             is_convolution = ".conv." in name and values.ndim == 3
             tensors[name] = values.swapaxes(1, 2) if is_convolution and mlx_convolutions else values
             if name.endswith("running_mean"):
                 counter = name.replace("running_mean", "num_batches_tracked")
                 tensors[counter] = mx.array(1000, mx.int64)
     return tensors
+
+
+@functools.cache
+def _random_values(name: str, shape: tuple[int, ...]) -> Any:
+    return random_tensor(name, shape)
 
 
 def network(dtype: mx.Dtype = mx.float32, config: Mapping[str, Any] = CONFIG) -> SpeechModel:
@@ -160,6 +166,7 @@ def network(dtype: mx.Dtype = mx.float32, config: Mapping[str, Any] = CONFIG) ->
     return model
 
 
+@functools.cache
 def tokenizer() -> Tokenizer:
     """A small byte-level BPE tokenizer; it can spell anything."""
     bpe = Tokenizer(models.BPE())
