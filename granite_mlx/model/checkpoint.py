@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,8 +79,8 @@ def find_checkpoint(
             the environment's GRANITE_MLX_MODEL, or else `DEFAULT_MODEL`.
         revision: branch, tag or commit of a hub id.
         on_progress: called during a download with (bytes done, bytes in all), not always from the
-            caller's thread. An exception that it raises ends the download, over Hugging Face's
-            Xet protocol not before the file at hand is complete.
+            caller's thread. An exception that it raises ends the download and reaches the caller;
+            over Xet, Hugging Face's own protocol, as soon as the file at hand is complete.
 
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be fetched.
@@ -170,23 +169,20 @@ def _weight_names(folder: Path) -> list[str]:
 
 
 def _download(model_id: str, revision: str | None, on_progress: ProgressCallback | None) -> Path:
-    """Fetch the files that the cache lacks, one after the other; returns the folder.
+    """Fetch the files that the cache lacks; returns their folder.
 
-    One at a time and on the caller's thread: Ctrl-C ends the file at hand at once, and at most
-    that one has to be fetched again. huggingface_hub's snapshot_download waits for its threads.
+    The small files come first: they tell whether the model can be used at all.
     """
     with _quiet_hub():
         sizes = _list_files(model_id, revision)
         _check_disk(model_id, revision, sizes)
         progress = _Progress(sum(sizes.values()), on_progress)
-        commit = revision
-        # config.json first: it pins the commit of a branch, and tells a model that cannot be used.
-        for name in sorted(sizes, key=lambda name: (name != CONFIG_NAME, fnmatch(name, "model*"))):
-            folder = _fetch(model_id, name, commit, progress).parent
-            progress.finish_file(sizes[name])
-            commit = folder.name
-            if name == CONFIG_NAME:
-                parse_config(read_config(folder))
+        weights = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
+        others = {name: size for name, size in sizes.items() if name not in weights}
+        folder = _fetch(model_id, others, revision, progress)
+        parse_config(read_config(folder))
+        read_chat_template(folder)
+        _fetch(model_id, weights, folder.name, progress)
     missing = _first_missing(folder)
     if missing is not None:
         raise CheckpointError(f"{model_id} has no {missing} on the hub and cannot be used.")
@@ -221,24 +217,32 @@ def _list_files(model_id: str, revision: str | None) -> dict[str, int]:
     return sizes
 
 
-def _fetch(model_id: str, name: str, revision: str | None, progress: _Progress) -> Path:
+def _fetch(
+    model_id: str, sizes: Mapping[str, int], revision: str | None, progress: _Progress
+) -> Path:
+    """Fetch files one after the other on the caller's thread; returns their folder.
+
+    So Ctrl-C ends the file at hand at once, and only that one has to be fetched again;
+    huggingface_hub's snapshot_download would wait for the threads that fetch all the others.
+    """
     from huggingface_hub import hf_hub_download
 
-    try:
-        path = hf_hub_download(
-            model_id, name, revision=revision, tqdm_class=_silent_bar_class(progress)
-        )
-        if progress.failure is not None:
-            raise progress.failure
-    except Exception as error:
-        if error is progress.failure:
-            raise
-        otherwise = (
-            f"the download of {name} broke off ({_brief(error)}); "
-            "start it again, complete files are kept."
-        )
-        raise _hub_error(error, model_id, revision, otherwise) from error
-    return Path(path)
+    for name, size in sizes.items():
+        bar = _silent_bar_class(progress)
+        try:
+            path = hf_hub_download(model_id, name, revision=revision, tqdm_class=bar)
+        except Exception as error:
+            if error is progress.failure:
+                raise
+            otherwise = (
+                f"the download of {name} broke off ({_brief(error)}); "
+                "start it again, complete files are kept."
+            )
+            raise _hub_error(error, model_id, revision, otherwise) from error
+        progress.finish_file(size)
+        folder = Path(path).parent
+        revision = folder.name  # the first file settles the commit, should the branch move
+    return folder
 
 
 def _hub_error(
@@ -329,16 +333,14 @@ def _quiet_hub() -> Iterator[None]:
 class _Progress:
     """Adds up the bytes of all files and passes the sum on; it never falls.
 
-    Over HTTP bytes are counted on the caller's thread, where an exception of the callback ends the
-    download. Xet counts on a thread of its own that prints exceptions and goes on: there the first
-    one is kept, for the caller's thread to raise.
+    What the callback raises is kept until `raise_failure`: Xet counts on a thread of its own, and
+    prints exceptions instead of stopping.
     """
 
     def __init__(self, total_bytes: int, on_progress: ProgressCallback | None) -> None:
         self.failure: BaseException | None = None
         self._total_bytes = total_bytes
         self._on_progress = on_progress
-        self._caller = threading.get_ident()
         self._finished_bytes = 0  # of the files before the one at hand
         self._reported_bytes = -1
         self.in_file(0)
@@ -353,13 +355,17 @@ class _Progress:
             self._on_progress(done, self._total_bytes)
         except BaseException as error:
             self.failure = error
-            if threading.get_ident() == self._caller:
-                raise
 
     def finish_file(self, size_bytes: int) -> None:
         """Count a file as done, also one that was there already."""
         self._finished_bytes += size_bytes
         self.in_file(0)
+        self.raise_failure()
+
+    def raise_failure(self) -> None:
+        """Raise what the callback raised."""
+        if self.failure is not None:
+            raise self.failure
 
 
 def _silent_bar_class(progress: _Progress) -> type:
@@ -369,10 +375,13 @@ def _silent_bar_class(progress: _Progress) -> type:
     class SilentBar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(disable=True, initial=kwargs.get("initial", 0))
+            self.may_raise = kwargs.get("name") == "huggingface_hub.http_get"
 
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0  # negative when a broken download starts again from the beginning
             progress.in_file(int(self.n))
+            if self.may_raise:
+                progress.raise_failure()
 
         # With this method Xet needs no second bar for what has come over the network.
         def update_transfer(self, n: float | None = 1) -> None:
