@@ -19,7 +19,9 @@ class LayerCache:
 
     def update(self, keys: mx.array, values: mx.array, start: int) -> tuple[mx.array, mx.array]:
         """Write at position `start` and return all keys and values so far."""
-        end = start + keys.shape[2]
+        end, capacity = start + keys.shape[2], self.keys.shape[2]
+        if end > capacity:  # MLX would leave out in silence what lies beyond the buffer
+            raise ValueError(f"the cache has {capacity} positions, and {end} are needed.")
         self.keys[:, :, start:end] = keys
         self.values[:, :, start:end] = values
         return self.keys[:, :, :end], self.values[:, :, :end]
