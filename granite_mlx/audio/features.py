@@ -23,6 +23,16 @@ from granite_mlx.errors import CheckpointError, UnsupportedModelError
 DYNAMIC_RANGE = 8.0  # decades below the loudest value that are kept
 SMALLEST_POWER = 1e-10
 
+COMPUTED = {
+    "f_min": 0,
+    "power": 2,
+    "normalized": False,
+    "center": True,
+    "pad_mode": "reflect",
+    "mel_scale": "htk",
+}
+"""torchaudio's other settings and the values that `log_mel` computes; None is their default."""
+
 
 @dataclass(frozen=True)
 class FeatureConfig:
@@ -50,7 +60,8 @@ def read_feature_config(folder: Path) -> FeatureConfig:
 
     Raises:
         CheckpointError: a file that is not JSON, or an ill-typed value.
-        UnsupportedModelError: a sample rate other than 16 kHz, which nothing here resamples to.
+        UnsupportedModelError: a sample rate other than 16 kHz, which nothing here resamples to,
+            or a setting that `log_mel` does not compute.
     """
     for name in ("preprocessor_config.json", "processor_config.json"):
         path = folder / name
@@ -90,6 +101,7 @@ def _parse(settings: Mapping[str, Any], path: Path) -> FeatureConfig:
         if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
             raise CheckpointError(f"{path}: {key} must be a positive integer, not {value!r}.")
         values[key] = value
+    _check_computed(settings.get("melspec_kwargs") or {}, path)
     config = FeatureConfig(**values)
     if config.sampling_rate != 16000:
         raise UnsupportedModelError(
@@ -98,6 +110,17 @@ def _parse(settings: Mapping[str, Any], path: Path) -> FeatureConfig:
     if config.win_length > config.n_fft:
         raise CheckpointError(f"{path}: win_length must not exceed n_fft.")
     return config
+
+
+def _check_computed(melspec: Any, path: Path) -> None:
+    if not isinstance(melspec, Mapping):
+        raise CheckpointError(f"{path}: melspec_kwargs must be an object, not {melspec!r}.")
+    for key in melspec.keys() - FeatureConfig.__dataclass_fields__.keys() - {"sample_rate"}:
+        value = melspec[key]
+        if value is not None and value != COMPUTED.get(key):
+            raise UnsupportedModelError(
+                f"{path}: melspec_kwargs.{key} is {value!r}, which is not supported."
+            )
 
 
 def log_mel(samples: mx.array, config: FeatureConfig) -> mx.array:
