@@ -11,14 +11,10 @@ from granite_mlx.audio.features import read_feature_config
 from granite_mlx.decoding.prompts import Family
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.engine import MLXThread
-from granite_mlx.model.checkpoint import (
-    Checkpoint,
-    check_memory,
-    find_checkpoint,
-    read_chat_template,
-    read_config,
-)
+from granite_mlx.model.checkpoint import Checkpoint, find_checkpoint
 from granite_mlx.model.config import parse_config
+from granite_mlx.model.folder import read_chat_template, read_config
+from granite_mlx.model.memory import check_memory
 from granite_mlx.model.shards import read_headers
 from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.model.weights import (

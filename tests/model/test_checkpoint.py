@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import shutil
 import signal
@@ -7,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub
 import pytest
@@ -15,15 +13,9 @@ from huggingface_hub import constants
 
 from granite_mlx.errors import CheckpointError, UnsupportedModelError
 from granite_mlx.model import checkpoint
-from granite_mlx.model.checkpoint import (
-    DEFAULT_MODEL,
-    check_memory,
-    find_checkpoint,
-    read_chat_template,
-    read_config,
-)
+from granite_mlx.model.checkpoint import DEFAULT_MODEL, find_checkpoint
 
-from .fake_hub import CONFIG, MODEL_ID, SHARDS, FakeHub, Fault, model_files
+from .fake_hub import MODEL_ID, SHARDS, FakeHub, Fault, model_files
 
 SMALL_FILES = [
     "config.json",
@@ -523,106 +515,3 @@ def test_revision_is_for_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_model_of_another_type() -> None:
     with pytest.raises(TypeError, match="not int"):
         find_checkpoint(7)  # type: ignore[arg-type]
-
-
-# The files
-
-
-def test_read_config(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    assert read_config(tmp_path) == CONFIG
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "config.json is missing; give the folder"),
-        (b'{"model_type": ', "config.json is not valid JSON .*line 1"),
-        (b"[1, 2]", "config.json holds no JSON object"),
-        (b"\xff\xfe{}", "config.json is not UTF-8"),
-    ],
-)
-def test_bad_config(tmp_path: Path, content: bytes | None, message: str) -> None:
-    if content is not None:
-        (tmp_path / "config.json").write_bytes(content)
-    with pytest.raises(CheckpointError, match=message):
-        read_config(tmp_path)
-
-
-def test_config_is_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "config.json").mkdir()
-    with pytest.raises(CheckpointError, match=r"config.json cannot be read \(Is a directory\)"):
-        read_config(tmp_path)
-
-
-TEMPLATES = {
-    "tokenizer_config.json": {"chat_template": "from the tokenizer's configuration"},
-    "chat_template.json": {"chat_template": "from the JSON file"},
-    "chat_template.jinja": "from the jinja file\né",
-}
-"""The three places, the last one with the highest rank."""
-
-
-def write_template(folder: Path, name: str, content: Any) -> None:
-    text = content if isinstance(content, str) else json.dumps(content)
-    (folder / name).write_text(text, encoding="utf-8")
-
-
-def test_chat_template_in_each_place(tmp_path: Path) -> None:
-    for name, content in TEMPLATES.items():
-        write_template(tmp_path, name, content)
-        expected = content if isinstance(content, str) else content["chat_template"]
-        assert read_chat_template(tmp_path) == expected
-
-
-def test_named_chat_templates(tmp_path: Path) -> None:
-    named = [{"name": "tools", "template": "no"}, {"name": "default", "template": "yes"}]
-    write_template(tmp_path, "tokenizer_config.json", {"chat_template": named})
-    assert read_chat_template(tmp_path) == "yes"
-
-
-@pytest.mark.parametrize(
-    "content", [None, {}, {"chat_template": 7}, {"chat_template": [{"name": "tools"}, 7]}]
-)
-def test_no_chat_template(tmp_path: Path, content: Any) -> None:
-    if content is not None:
-        write_template(tmp_path, "tokenizer_config.json", content)
-    with pytest.raises(CheckpointError, match=r"no chat template; it needs chat_template.jinja"):
-        read_chat_template(tmp_path)
-
-
-def test_damaged_chat_template(tmp_path: Path) -> None:
-    write_template(tmp_path, "chat_template.json", "{")
-    with pytest.raises(CheckpointError, match=r"chat_template.json is not valid JSON"):
-        read_chat_template(tmp_path)
-
-
-# Memory
-
-
-def test_memory_that_suffices_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "_available_bytes", lambda: 5 * 2**30)
-    check_memory(4 * 2**30, MODEL_ID)
-    with pytest.raises(CheckpointError):
-        check_memory(4 * 2**30 + 1, MODEL_ID)
-
-
-def test_memory_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "_metal_info", lambda: None)
-    monkeypatch.setattr(checkpoint, "_available_bytes", lambda: 3 * 2**30)
-    expected = r"needs 5\.3 GB of memory \(4\.3 GB for weights\), .* 3\.0 GB available; close"
-    with pytest.raises(CheckpointError, match=expected):
-        check_memory(4_626_527_776, MODEL_ID)
-
-
-def test_memory_of_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = {"memory_size": 4 * 2**30, "max_recommended_working_set_size": 3 * 2**30}
-    monkeypatch.setattr(checkpoint, "_metal_info", lambda: info)
-    with pytest.raises(CheckpointError, match=r"has 4\.0 GB, of which the GPU .* at most 3\.0 GB"):
-        check_memory(4_626_527_776, MODEL_ID)
-
-
-def test_memory_of_this_machine() -> None:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert 2**26 < checkpoint._available_bytes() <= total
-    check_memory(0, MODEL_ID)
