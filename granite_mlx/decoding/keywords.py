@@ -62,7 +62,7 @@ def _read_file(path: Path) -> tuple[str, ...]:
 def _checked(term: object, where: str) -> str:
     if not isinstance(term, str):
         raise TypeError(f"{where} must be a string, not {term!r}.")
-    clean = " ".join(unicodedata.normalize("NFC", term).split(" ")).strip()
+    clean = re.sub(" +", " ", unicodedata.normalize("NFC", term)).strip()
     if not clean:
         raise ValueError(f"{where} is empty; leave it out or write a term.")
     if len(clean) > LONGEST_TERM:
