@@ -47,16 +47,15 @@ class SpeechTokenizer:
             raise CheckpointError(
                 f"{self._folder}: the chat template cannot be parsed ({error})."
             ) from error
+        self.encode_prompt(self.prompt("test"), 0)  # what is wrong with either shows now
 
     def prompt(self, instruction: str, system: str | None = None) -> str:
         """The rendered conversation: one user turn with the audio before the instruction."""
-        from jinja2.exceptions import TemplateError
-
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": AUDIO_TOKEN + instruction})
         try:
             text = self._template.render(messages=messages, add_generation_prompt=True)
-        except TemplateError as error:
+        except Exception as error:  # what a template computes may fail in any way
             raise CheckpointError(
                 f"{self._folder}: the chat template fails to render a prompt ({error})."
             ) from error
@@ -73,6 +72,11 @@ class SpeechTokenizer:
         Returns the ids and the position of the first audio token.
         """
         ids = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+        if ids.count(self._audio_token_id) != 1:
+            raise CheckpointError(
+                f"{self._folder}: tokenizer.json does not keep {AUDIO_TOKEN} as one token; "
+                "it must be among its added_tokens."
+            )
         at = ids.index(self._audio_token_id)
         return ids[:at] + [self._audio_token_id] * n_audio_tokens + ids[at + 1 :], at
 
