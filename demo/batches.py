@@ -45,6 +45,9 @@ class Rows:
     heard: list[list[int]]  # tokens of what the audio says
     letters: list[list[int]]  # its code points, in lower case
 
+    def first(self, n: int) -> "Rows":
+        return Rows(self.prompts[:n], self.answers[:n], self.heard[:n], self.letters[:n])
+
 
 @dataclass(frozen=True)
 class Batch:

@@ -24,7 +24,7 @@ from transformers import GraniteSpeechForConditionalGeneration
 from demo import tasks, tokens
 from demo.batches import Batch, Corpus, Rows, rows, stream
 from demo.corpus import NamePools, compose, read_pools
-from demo.model import AUDIO, EOS, PAD, build, encode, n_audio_tokens
+from demo.model import AUDIO, EOS, PAD, VOCAB_SIZE, build, encode, n_audio_tokens
 
 Model = GraniteSpeechForConditionalGeneration
 Loss = dict[str, Tensor]
@@ -125,23 +125,43 @@ def _decoder_table(work: Path) -> Tensor:
     return state["model.language_model.embed_tokens.weight"]
 
 
-def decoder_phase(recipe: Recipe, size: int) -> Callable[[int], Loss]:
-    """The decoder alone: audio is imitated by the transcript's embeddings, blanks and noise."""
+def decoder_phase(recipe: Recipe, size: int, copy_steps: int) -> Callable[[int], Loss]:
+    """The decoder alone: audio is imitated by the transcript's embeddings, blanks and noise.
+
+    Sentences are predictable, so a decoder that reads only them learns their grammar and never
+    looks at the audio. Strings of random tokens can only be copied: they come first, and one
+    batch in five is made of them later on.
+    """
 
     def loss(step: int) -> Loss:
-        rng = recipe.rng
-        utterances = [compose(rng, ("en", "fr")[rng.random() < 0.4], recipe.pools)
-                      for _ in range(size)]  # fmt: skip
-        r = rows([tasks.ask(u, rng, recipe.pools) for u in utterances], recipe.tokenizer)
-        return {"ce": recipe.answer_loss(_imitate(recipe, r), r)}
+        copying = step < copy_steps or recipe.rng.random() < 0.2
+        r = _random_strings(recipe, size) if copying else _sentences(recipe, size)
+        roughness = min(1.0, step / max(1, copy_steps))
+        return {"copy" if copying else "ce": recipe.answer_loss(_imitate(recipe, r, roughness), r)}
 
     return loss
 
 
-def _imitate(recipe: Recipe, r: Rows) -> Tensor:
+def _sentences(recipe: Recipe, size: int) -> Rows:
+    rng = recipe.rng
+    utterances = [compose(rng, ("en", "fr")[rng.random() < 0.4], recipe.pools)
+                  for _ in range(size)]  # fmt: skip
+    return rows([tasks.ask(u, rng, recipe.pools) for u in utterances], recipe.tokenizer)
+
+
+def _random_strings(recipe: Recipe, size: int) -> Rows:
+    """Transcripts without any grammar: 4 to 14 tokens, each as likely as the other."""
+    prompt = recipe.tokenizer.encode(tasks.ASR + tokens.SUFFIX).ids
+    first = max(recipe.pad, recipe.eos, recipe.audio) + 1  # the special tokens come first
+    strings = [recipe.rng.integers(first, VOCAB_SIZE, size=recipe.rng.integers(4, 15)).tolist()
+               for _ in range(size)]  # fmt: skip
+    return Rows([prompt] * size, [s + [recipe.eos] for s in strings], strings, [])
+
+
+def _imitate(recipe: Recipe, r: Rows, roughness: float) -> Tensor:
     """(B, n_audio, H): each token in one or two slots of a row of blanks, blurred and noisy."""
     rng = recipe.rng
-    n_slots = int(max(len(h) for h in r.heard) * rng.uniform(2.5, 4.5)) + 4
+    n_slots = int(max(len(h) for h in r.heard) * rng.uniform(1.3, 1.5 + 3 * roughness)) + 4
     ids = np.full((len(r.heard), n_slots), recipe.pad)
     for row, heard in enumerate(r.heard):
         at = np.sort(rng.choice(n_slots, size=len(heard), replace=False))
@@ -149,15 +169,15 @@ def _imitate(recipe: Recipe, r: Rows) -> Tensor:
         twice = at[(rng.random(len(at)) < 0.15) & (at + 1 < n_slots)] + 1
         ids[row, twice] = np.where(ids[row, twice] == recipe.pad, ids[row, twice - 1], ids[row, twice])
     clean = F.embedding(torch.from_numpy(ids), recipe.table)
-    blur = torch.from_numpy(rng.uniform(0, 0.35, size=(len(ids), n_slots, 1)).astype(np.float32))
+    blur = torch.from_numpy(rng.uniform(0, 0.35 * roughness, size=(len(ids), n_slots, 1)).astype(np.float32))
     mixed = clean * (1 - blur) + blur * clean.roll(int(rng.choice([-1, 1])), dims=1)
-    gain = torch.from_numpy(rng.uniform(0.6, 1.4, size=(len(ids), n_slots, 1)).astype(np.float32))
-    noise = recipe.table.detach().std() * float(rng.uniform(0, 0.6))
+    gain = torch.from_numpy(rng.uniform(1 - 0.4 * roughness, 1 + 0.4 * roughness, size=(len(ids), n_slots, 1)).astype(np.float32))
+    noise = recipe.table.detach().std() * float(rng.uniform(0, 0.1 + 0.5 * roughness))
     return mixed * gain + noise * torch.randn_like(mixed)
 
 
-def joint_phase(recipe: Recipe, size: int) -> Callable[[int], Loss]:
-    """All losses at once: characters, tokens, answers."""
+def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Loss]:
+    """All losses at once: characters and tokens of every row, answers of the first `n_answers`."""
     batches, core = recipe.batches(size), recipe.model.model
 
     def loss(step: int) -> Loss:
@@ -166,11 +186,12 @@ def joint_phase(recipe: Recipe, size: int) -> Callable[[int], Loss]:
         projected = core.projector(hidden)
         assert projected.shape[1] == n_audio_tokens(hidden.shape[1])
         losses = recipe.letter_losses(hidden, mid, batch.rows)
+        answered = batch.rows.first(n_answers)
         return {
             "ctc": 0.5 * losses["ctc"],
             "mid": 0.15 * losses["mid"],
             "tok": 0.5 * recipe.token_loss(projected, batch.rows, recipe.table),
-            "ce": recipe.answer_loss(projected.float(), batch.rows),
+            "ce": recipe.answer_loss(projected[:n_answers].float(), answered),
         }
 
     return loss
@@ -248,8 +269,8 @@ def worker(rank: int, args) -> None:
     recipe = Recipe(args.work, args.seed, rank)
     loss = {
         "encoder": lambda: encoder_phase(recipe, args.batch, args.tokens_after),
-        "decoder": lambda: decoder_phase(recipe, args.batch),
-        "joint": lambda: joint_phase(recipe, args.batch),
+        "decoder": lambda: decoder_phase(recipe, args.batch, args.copy_steps),
+        "joint": lambda: joint_phase(recipe, args.batch, args.answers or args.batch),
     }[args.phase]()
     run(recipe, args.phase, loss, args, rank)
 
@@ -264,6 +285,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--floor", type=float, default=0.02, help="last rate over the peak")
     parser.add_argument("--tokens-after", type=int, default=800, help="encoder phase: token CTC from")
+    parser.add_argument("--copy-steps", type=int, default=1000, help="decoder phase: copying until")
+    parser.add_argument("--answers", type=int, help="joint phase: rows that the decoder answers")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="a process")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False)
