@@ -112,7 +112,10 @@ def read_pools(path: Path) -> NamePools:
     """Read names.json."""
     raw = json.loads(path.read_text())
     return NamePools(
-        **{k: {lang: [(a, b) for a, b in pairs] for lang, pairs in v.items()} for k, v in raw.items()}
+        **{
+            k: {lang: [(a, b) for a, b in pairs] for lang, pairs in v.items()}
+            for k, v in raw.items()
+        }
     )
 
 

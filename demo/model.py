@@ -66,7 +66,9 @@ def _attend(attn: nn.Module, x: Tensor) -> Tensor:
     q = attn.to_q(x).view(heads).transpose(1, 2)
     k, v = (t.reshape(heads).transpose(1, 2) for t in attn.to_kv(x).chunk(2, dim=-1))
     centre = attn.max_pos_emb
-    table = attn.rel_pos_emb.weight[centre - size + 1 : centre + size].flip(0)  # row j: offset size-1-j
+    table = attn.rel_pos_emb.weight[centre - size + 1 : centre + size].flip(
+        0
+    )  # row j: offset size-1-j
     by_offset = q @ table.T  # (b, h, size, 2 size - 1); entry (i, j) is offset size - 1 - j
     scores = (q @ k.transpose(-1, -2) + _skew(by_offset)) * attn.scale
     if n_frames % size:

@@ -155,7 +155,7 @@ def _random_strings(recipe: Recipe, size: int) -> Rows:
     first = max(recipe.pad, recipe.eos, recipe.audio) + 1  # the special tokens come first
     strings = [recipe.rng.integers(first, VOCAB_SIZE, size=recipe.rng.integers(4, 15)).tolist()
                for _ in range(size)]  # fmt: skip
-    return Rows([prompt] * size, [s + [recipe.eos] for s in strings], strings, [])
+    return Rows([prompt] * size, [[*s, recipe.eos] for s in strings], strings, [])
 
 
 def _imitate(recipe: Recipe, r: Rows, roughness: float) -> Tensor:
@@ -167,11 +167,19 @@ def _imitate(recipe: Recipe, r: Rows, roughness: float) -> Tensor:
         at = np.sort(rng.choice(n_slots, size=len(heard), replace=False))
         ids[row, at] = heard
         twice = at[(rng.random(len(at)) < 0.15) & (at + 1 < n_slots)] + 1
-        ids[row, twice] = np.where(ids[row, twice] == recipe.pad, ids[row, twice - 1], ids[row, twice])
+        ids[row, twice] = np.where(
+            ids[row, twice] == recipe.pad, ids[row, twice - 1], ids[row, twice]
+        )
     clean = F.embedding(torch.from_numpy(ids), recipe.table)
-    blur = torch.from_numpy(rng.uniform(0, 0.35 * roughness, size=(len(ids), n_slots, 1)).astype(np.float32))
+    blur = torch.from_numpy(
+        rng.uniform(0, 0.35 * roughness, size=(len(ids), n_slots, 1)).astype(np.float32)
+    )
     mixed = clean * (1 - blur) + blur * clean.roll(int(rng.choice([-1, 1])), dims=1)
-    gain = torch.from_numpy(rng.uniform(1 - 0.4 * roughness, 1 + 0.4 * roughness, size=(len(ids), n_slots, 1)).astype(np.float32))
+    gain = torch.from_numpy(
+        rng.uniform(1 - 0.4 * roughness, 1 + 0.4 * roughness, size=(len(ids), n_slots, 1)).astype(
+            np.float32
+        )
+    )
     noise = recipe.table.detach().std() * float(rng.uniform(0, 0.1 + 0.5 * roughness))
     return mixed * gain + noise * torch.randn_like(mixed)
 
@@ -284,7 +292,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=24, help="utterances a process")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--floor", type=float, default=0.02, help="last rate over the peak")
-    parser.add_argument("--tokens-after", type=int, default=800, help="encoder phase: token CTC from")
+    parser.add_argument(
+        "--tokens-after", type=int, default=800, help="encoder phase: token CTC from"
+    )
     parser.add_argument("--copy-steps", type=int, default=1000, help="decoder phase: copying until")
     parser.add_argument("--answers", type=int, help="joint phase: rows that the decoder answers")
     parser.add_argument("--processes", type=int, default=1)

@@ -164,7 +164,8 @@ PLACES = (
     ("at the hospital", "à l'hôpital"),
     ("at the restaurant", "au restaurant"),
     ("opposite the museum", "en face du musée"),
-) + tuple((f"in {en}", f"à {fr}") for en, fr in CITIES)
+    *tuple((f"in {en}", f"à {fr}") for en, fr in CITIES),
+)
 
 DAYS = (
     ("Monday", "lundi"),

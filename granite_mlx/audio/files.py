@@ -157,7 +157,7 @@ def _seekable(stream: BinaryIO, name: str) -> BinaryIO:
     """The stream itself if one can seek in it, else what it holds, in memory."""
     if isinstance(stream.read(0), str):
         raise TypeError(f"{name} is open as text: open it in binary mode ('rb')")
-    if stream.seekable():
+    if hasattr(stream, "seekable") and stream.seekable():
         return stream
     held = io.BytesIO()
     while chunk := stream.read(1 << 20):
