@@ -91,14 +91,11 @@ def selftest(on_check: Callable[[Check], None] | None = None) -> list[Check]:
 
     `on_check` is called with each result as it comes.
     """
-    from granite_mlx.engine import MLXThread
+    from granite_mlx.engine import shared_thread
 
-    thread = MLXThread()
     checks: list[Check] = []
-    try:
-        thread.run(_run_all, thread, checks, on_check or (lambda check: None))
-    finally:
-        thread.close()
+    thread = shared_thread()
+    thread.run(_run_all, thread, checks, on_check or (lambda check: None))
     return checks
 
 

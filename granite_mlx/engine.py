@@ -1,16 +1,19 @@
 """The one thread on which MLX runs.
 
 MLX arrays and streams belong to the thread that made them, and an app calls from any thread: a
-button's, a pool's, an event loop's. So every model has one worker; callers hand it work and wait.
+button's, a pool's, an event loop's. So the process has one worker; callers hand it work and wait.
 What the work is, this module does not know.
 """
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future, wait
+from functools import cache, partial
+from queue import SimpleQueue
+from typing import Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,16 +24,22 @@ class Cancelled(BaseException):
 
 
 class MLXThread:
-    """Runs callables one at a time on one thread of its own.
+    """Runs callables one at a time on one thread of its own, for as long as the process lives.
+
+    The thread never ends by itself: MLX keeps Python objects in thread-local storage, and a thread
+    that frees them while the interpreter shuts down aborts the process.
 
     Calling `run` from the worker itself runs the callable at once, so that public methods may
     call each other.
     """
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="granite-mlx")
-        self._worker: int | None = None
-        self._abandoned = threading.Event()
+        self._jobs: SimpleQueue[_Job[object]] = SimpleQueue()
+        self._at_hand: _Job[object] | None = None
+        self._exiting = False
+        self._worker = threading.Thread(target=self._work, name="granite-mlx", daemon=True)
+        self._worker.start()
+        atexit.register(self._finish)
 
     def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work` on the worker and return what it returns, or raise what it raises.
@@ -38,44 +47,72 @@ class MLXThread:
         A Ctrl-C while waiting makes the work stop at its next `checkpoint`; only then does
         KeyboardInterrupt reach the caller, so that nothing runs on behind its back.
         """
-        if threading.get_ident() == self._worker:
+        if threading.current_thread() is self._worker:
             return work(*args, **kwargs)
-        future = self._pool.submit(self._on_worker, work, *args, **kwargs)
+        job = _Job(partial(work, *args, **kwargs))
         try:
-            return _wait(future)
+            self._jobs.put(job)  # type: ignore[arg-type]  # the worker does not look at results
+            job.until_done()
         except KeyboardInterrupt:
-            if not future.cancel():
-                self._abandoned.set()
-                _settle(future)
-                self._abandoned.clear()
+            job.abandon()
             raise
+        return job.result()
 
     def checkpoint(self) -> None:
         """Called by the work between steps: raises `Cancelled` if nobody waits for it any more."""
-        if self._abandoned.is_set():
+        if self._exiting or (self._at_hand is not None and self._at_hand.abandoned):
             raise Cancelled
 
-    def close(self) -> None:
-        """Finish what runs and end the thread."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def _work(self) -> None:
+        while True:
+            self._at_hand = self._jobs.get()
+            self._at_hand.do()
+            self._at_hand = None  # so that nothing keeps its result
 
-    def _on_worker(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        self._worker = threading.get_ident()
-        return work(*args, **kwargs)
+    def _finish(self) -> None:
+        """At exit: let what still runs stop at its next checkpoint."""
+        self._exiting = True
+        idle = _Job(bool)
+        self._jobs.put(idle)  # type: ignore[arg-type]
+        idle.until_done()
 
 
-def _wait(future: Future[T]) -> T:
-    # A wait without a time limit cannot be interrupted by Ctrl-C on every platform.
-    while True:
+@cache
+def shared_thread() -> MLXThread:
+    """The process's MLX thread."""
+    return MLXThread()
+
+
+class _Job(Generic[T]):
+    """A piece of work, its outcome, and whether its caller still wants it."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self.abandoned = False
+        self._work: Callable[[], T] | None = work
+        self._future: Future[T] = Future()
+
+    def do(self) -> None:
+        """On the worker: do the work, unless nobody wants it any more."""
+        work, self._work = self._work, None
+        if work is None or not self._future.set_running_or_notify_cancel():
+            return
         try:
-            return future.result(timeout=0.2)
-        except TimeoutError:
-            if future.done():
-                return future.result()
+            self._future.set_result(work())
+        except BaseException as error:
+            self._future.set_exception(error)
 
+    def until_done(self) -> None:
+        """On the caller's thread: wait for the outcome."""
+        # A wait without a time limit cannot be interrupted by Ctrl-C on every platform.
+        while not self._future.done():
+            wait([self._future], timeout=0.2)
 
-def _settle(future: Future[T]) -> None:
-    try:
-        future.result()
-    except BaseException:  # the caller has left: what the work ends with concerns nobody
-        return
+    def abandon(self) -> None:
+        """On the caller's thread: drop the work, or wait until it has stopped."""
+        self.abandoned = True
+        if not self._future.cancel():
+            self.until_done()  # a second Ctrl-C does not wait; the work stops all the same
+
+    def result(self) -> T:
+        """What the work returned; raises what it raised."""
+        return self._future.result()

@@ -10,7 +10,7 @@ import mlx.core as mx
 from granite_mlx.audio.features import read_feature_config
 from granite_mlx.decoding.prompts import Family
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
-from granite_mlx.engine import MLXThread
+from granite_mlx.engine import MLXThread, shared_thread
 from granite_mlx.model.checkpoint import Checkpoint, find_checkpoint
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.folder import read_chat_template, read_config
@@ -56,12 +56,8 @@ def load(
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")
     checkpoint = find_checkpoint(model, revision, on_progress)
-    thread = MLXThread()
-    try:
-        return thread.run(open_model, checkpoint, dtype, thread)
-    except BaseException:
-        thread.close()
-        raise
+    thread = shared_thread()
+    return thread.run(open_model, checkpoint, dtype, thread)
 
 
 def open_model(checkpoint: Checkpoint, dtype: str | None, thread: MLXThread) -> GraniteSpeech:

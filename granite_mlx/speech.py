@@ -63,8 +63,8 @@ class _Request:
 class GraniteSpeech:
     """A loaded model. Its methods may be called from any thread; they run one at a time.
 
-    Made by `granite_mlx.load`. A ``with`` block, or `close`, ends its thread. `model_id` is "demo",
-    a Hugging Face id, or the folder as it was given.
+    Made by `granite_mlx.load`. A ``with`` block, or `close`, frees its memory. `model_id` is
+    "demo", a Hugging Face id, or the folder as it was given.
     """
 
     def __init__(
@@ -81,9 +81,16 @@ class GraniteSpeech:
         self.config = config
         self.features = features
         self.tokenizer = tokenizer
-        self.network = network
+        self._network: SpeechModel | None = network
         self._family = family
         self._thread = thread
+
+    @property
+    def network(self) -> SpeechModel:
+        """The weights. RuntimeError once the model is closed."""
+        if self._network is None:
+            raise RuntimeError(f"the model {self.model_id} is closed; load it again.")
+        return self._network
 
     @property
     def dtype(self) -> str:
@@ -127,7 +134,7 @@ class GraniteSpeech:
             max_new_tokens: the most tokens of text; None lets the duration decide.
             start_s: where to begin, in seconds.
             end_s: where to end, in seconds; None is the recording's end.
-            on_progress: called with a fraction from 0 to 1, on the model's own thread.
+            on_progress: called with a fraction from 0 to 1, on the MLX thread.
 
         Raises:
             AudioError: the recording cannot be read.
@@ -200,8 +207,8 @@ class GraniteSpeech:
         return self._thread.run(work)
 
     def close(self) -> None:
-        """End the model's thread. The model cannot be used afterwards."""
-        self._thread.close()
+        """Free the weights. The model cannot be used afterwards; closing it twice does no harm."""
+        self._thread.run(self._unload)
 
     def __enter__(self) -> GraniteSpeech:
         return self
@@ -275,6 +282,10 @@ class GraniteSpeech:
         text = self.tokenizer.decode(answer.ids).strip()
         request.report(1.0)
         return self._transcript(request, duration_s, text, _warnings(answer, budget))
+
+    def _unload(self) -> None:
+        self._network = None
+        mx.clear_cache()
 
     def log_mel(self, samples: np.ndarray) -> mx.array:
         """Features (1, T, 160) of float32 samples (n,) at 16 kHz, in the network's precision."""
