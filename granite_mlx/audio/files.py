@@ -76,7 +76,7 @@ def load_audio(
             mono = _averaged(_wanted_blocks(recording, part))
             samples = _resampled(_checked(mono, recording, start_s), recording.sample_rate)
     except OSError as error:
-        raise AudioError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise AudioError(f"{name} cannot be read: {error.strerror or error}.") from error
     if not len(samples):
         raise AudioError(_nothing_in(name, start_s))
     return samples
@@ -96,13 +96,13 @@ class _Part:
             if value is None and name != "start_s":
                 continue
             if isinstance(value, bool) or not isinstance(value, Real):
-                raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+                raise TypeError(f"{name} must be a number of seconds, not {value!r}.")
         if not (math.isfinite(self.start_s) and self.start_s >= 0):
-            raise ValueError(f"start_s must be a time from 0 on, not {self.start_s}")
+            raise ValueError(f"start_s must be a time from 0 on, not {self.start_s}.")
         if self.end_s is not None and not (math.isfinite(self.end_s) and self.end_s > self.start_s):
-            raise ValueError(f"end_s must be later than start_s={self.start_s}, not {self.end_s}")
+            raise ValueError(f"end_s must be later than start_s={self.start_s}, not {self.end_s}.")
         if self.max_duration_s is not None and not self.max_duration_s > 0:
-            raise ValueError(f"max_duration_s must be more than 0, not {self.max_duration_s}")
+            raise ValueError(f"max_duration_s must be more than 0, not {self.max_duration_s}.")
 
     @property
     def is_whole(self) -> bool:
@@ -146,24 +146,24 @@ def _open_file(path: str) -> io.FileIO:
         return open(path, "rb", buffering=0)
     except FileNotFoundError as error:
         hint = "download it first" if "://" in path else "check the name and the folder"
-        raise AudioError(f"there is no file {path}: {hint}") from error
+        raise AudioError(f"there is no file {path}: {hint}.") from error
     except IsADirectoryError as error:
-        raise AudioError(f"{path} is a folder: name a recording in it") from error
+        raise AudioError(f"{path} is a folder: name a recording in it.") from error
     except PermissionError as error:
-        raise AudioError(f"{path} may not be read: allow it to this user or program") from error
+        raise AudioError(f"{path} may not be read: allow it to this user or program.") from error
 
 
 def _seekable(stream: BinaryIO, name: str) -> BinaryIO:
     """The stream itself if one can seek in it, else what it holds, in memory."""
     if isinstance(stream.read(0), str):
-        raise TypeError(f"{name} is open as text: open it in binary mode ('rb')")
+        raise TypeError(f"{name} is open as text: open it in binary mode ('rb').")
     if hasattr(stream, "seekable") and stream.seekable():
         return stream
     held = io.BytesIO()
     while chunk := stream.read(1 << 20):
         held.write(chunk)
         if held.tell() > _LARGEST_STREAM_BYTES:
-            raise AudioError(f"{name} goes on after 2 GiB: save it as a file, and name the file")
+            raise AudioError(f"{name} goes on after 2 GiB: save it as a file, and name the file.")
     return held
 
 
@@ -171,9 +171,9 @@ def _check_rate_argument(sample_rate: int | None) -> None:
     if sample_rate is None:
         return
     if isinstance(sample_rate, bool) or not isinstance(sample_rate, Integral):
-        raise TypeError(f"sample_rate must be a whole number of Hz, not {sample_rate!r}")
+        raise TypeError(f"sample_rate must be a whole number of Hz, not {sample_rate!r}.")
     if sample_rate not in _SAMPLE_RATES:
-        raise ValueError(f"sample_rate must be {_SAMPLE_RATES_SHOWN}, not {sample_rate}")
+        raise ValueError(f"sample_rate must be {_SAMPLE_RATES_SHOWN}, not {sample_rate}.")
 
 
 def _check_rate(recording: Recording, sample_rate: int | None) -> None:
@@ -181,12 +181,12 @@ def _check_rate(recording: Recording, sample_rate: int | None) -> None:
     if own not in _SAMPLE_RATES:
         raise AudioError(
             f"{recording.name} gives its sample rate as {own} Hz, and only {_SAMPLE_RATES_SHOWN} "
-            "can be read: resample it, or correct its header"
+            "can be read: resample it, or correct its header."
         )
     if sample_rate not in (None, own):
         raise ValueError(
             f"{recording.name} is recorded at {own} Hz, not at sample_rate={sample_rate}: "
-            "leave sample_rate out, it is for arrays"
+            "leave sample_rate out, it is for arrays."
         )
 
 
@@ -212,12 +212,12 @@ class _ArrayRecording:
 def _array_recording(source: Any, name: str, sample_rate: int | None) -> _ArrayRecording:
     samples = _as_array(source)
     if sample_rate is None:
-        raise ValueError("sample_rate is missing: an array does not tell how fast it was sampled")
+        raise ValueError("sample_rate is missing: an array does not tell how fast it was sampled.")
     if samples.ndim == 1:
         samples = samples[:, None]
     if samples.ndim != 2:
         raise ValueError(
-            f"{name} has {samples.ndim} dimensions: give (n_samples,) or (n_samples, n_channels)"
+            f"{name} has {samples.ndim} dimensions: give (n_samples,) or (n_samples, n_channels)."
         )
     if not samples.size:
         raise AudioError(_nothing_in(name, 0.0))
@@ -234,18 +234,20 @@ def _as_array(source: Any) -> NDArray[Any]:
     try:
         samples = np.asarray(source)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"this {type(source).__name__} cannot be read as audio: {error}") from error
+        raise TypeError(
+            f"this {type(source).__name__} cannot be read as audio: {error}."
+        ) from error
     if samples.ndim == 0 or samples.dtype.kind == "O":
         raise TypeError(
             "audio must be a path, bytes, a file object or an array of samples, not "
-            f"{type(source).__name__}"
+            f"{type(source).__name__}."
         )
     if samples.dtype.kind not in "fiu":
-        raise TypeError(f"samples must be floats or integers, not {samples.dtype}")
+        raise TypeError(f"samples must be floats or integers, not {samples.dtype}.")
     if samples.dtype.kind in "iu" and samples.dtype.itemsize == 8:
         # Scaled by their full range, 16 bit samples in a 64 bit array would be silence.
         raise TypeError(
-            f"{samples.dtype} samples have no agreed scale: use int16, int32 or float32"
+            f"{samples.dtype} samples have no agreed scale: use int16, int32 or float32."
         )
     return samples
 
@@ -278,8 +280,11 @@ def _averaged(blocks: Iterator[Frames]) -> Iterator[Samples]:
     """The mean over the channels: (n_frames, n_channels) -> (n_frames,)."""
     for block in blocks:
         n_channels = block.shape[1]
-        with np.errstate(invalid="ignore", over="ignore"):  # checked in the next step
-            yield block @ np.full(n_channels, 1 / n_channels, np.float32)
+        # What is invalid here is found in the next step. No `yield` inside: errstate belongs to the
+        # thread that entered it, and a generator may be ended by another one.
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean = block @ np.full(n_channels, 1 / n_channels, np.float32)
+        yield mean
 
 
 def _checked(blocks: Iterator[Samples], recording: Recording, start_s: float) -> Iterator[Samples]:
@@ -292,7 +297,7 @@ def _checked(blocks: Iterator[Samples], recording: Recording, start_s: float) ->
             at_s = start_s + (n_before + index) / recording.sample_rate
             raise AudioError(
                 f"{recording.name} holds the value {block[index]} at {at_s:.3f} s, which is no "
-                "sound: mend what made it, or leave the place out with start_s or end_s"
+                "sound: mend what made it, or leave the place out with start_s or end_s."
             )
         n_before += len(block)
         yield block
@@ -315,13 +320,13 @@ def _resampled(blocks: Iterator[Samples], rate: int) -> Samples:
 
 def _nothing_in(name: str, start_s: float) -> str:
     if start_s > 0:
-        return f"{name} ends before start_s={start_s:g}: choose an earlier start (--start)"
-    return f"{name} holds no samples: record or export it again"
+        return f"{name} ends before start_s={start_s:g}: choose an earlier start (--start)."
+    return f"{name} holds no samples: record or export it again."
 
 
 def _too_long(recording: Recording, part: _Part, length: str) -> AudioTooLongError:
     what = recording.name if part.is_whole else f"the wanted part of {recording.name}"
     return AudioTooLongError(
         f"{what} is {length} long, and the limit is {part.max_duration_s:g} s: choose a part "
-        "with start_s and end_s (--start and --end)"
+        "with start_s and end_s (--start and --end)."
     )
