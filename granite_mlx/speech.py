@@ -147,6 +147,7 @@ class GraniteSpeech:
         task = Task(None, spoken, punctuate, read_keywords(keywords))
         sampler = make_sampler(temperature, top_p, seed)
         budget = self._checked_budget(max_new_tokens)
+        audio = _computed(audio)
         request = _Request(audio, sample_rate, start_s, end_s, task, sampler, budget, on_progress)
         return self._thread.run(self._listen, request)
 
@@ -181,6 +182,7 @@ class GraniteSpeech:
         task = Task(target, spoken, punctuate, read_keywords(keywords))
         sampler = make_sampler(temperature, top_p, seed)
         budget = self._checked_budget(max_new_tokens)
+        audio = _computed(audio)
         request = _Request(audio, sample_rate, start_s, end_s, task, sampler, budget, on_progress)
         return self._thread.run(self._listen, request)
 
@@ -196,6 +198,7 @@ class GraniteSpeech:
 
         Arguments and errors as in `transcribe`. Letters beyond Latin-1 are missing.
         """
+        audio = _computed(audio)
 
         def work() -> str:
             samples = load_audio(audio, sample_rate=sample_rate, start_s=start_s, end_s=end_s)
@@ -238,6 +241,11 @@ class GraniteSpeech:
         # 1. The question, which decides how much room is left for audio.
         question = instruction(task, self._family)
         limit_s = self._longest_audio_s(question, request.max_new_tokens)
+        if limit_s < SHORTEST_AUDIO_S:
+            raise ValueError(
+                "keywords and max_new_tokens leave no room for audio in the model's context of "
+                f"{self.config.text.max_position_embeddings} tokens; give fewer."
+            )
 
         # 2. The recording as samples: float32, mono, 16 kHz.
         samples = load_audio(
@@ -250,6 +258,7 @@ class GraniteSpeech:
         duration_s = len(samples) / SAMPLE_RATE
         silence = _silence(samples)
         if silence is not None:
+            request.report(1.0)
             return self._transcript(request, duration_s, "", [silence])
 
         # 3. Samples to features (1, T, 160), features to frames (1, T, D), frames to audio tokens.
@@ -317,6 +326,13 @@ class GraniteSpeech:
             warnings=tuple(warnings),
             keywords=report_keywords(task.keywords, text),
         )
+
+
+def _computed(audio: AudioSource) -> AudioSource:
+    """On the caller's thread: no other one can compute what an MLX array still promises."""
+    if isinstance(audio, mx.array):
+        mx.eval(audio)
+    return audio
 
 
 def _silence(samples: np.ndarray) -> TranscriptWarning | None:
