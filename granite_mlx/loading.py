@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import mlx.core as mx
 
@@ -11,6 +12,7 @@ from granite_mlx.audio.features import read_feature_config
 from granite_mlx.decoding.prompts import Family
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.engine import MLXThread, shared_thread
+from granite_mlx.errors import CheckpointError
 from granite_mlx.model.checkpoint import Checkpoint, find_checkpoint
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.folder import read_chat_template, read_config
@@ -70,6 +72,13 @@ def open_model(checkpoint: Checkpoint, dtype: str | None, thread: MLXThread) -> 
     tokenizer = SpeechTokenizer(
         folder / "tokenizer.json", read_chat_template(folder), config.audio_token_index
     )
+    features = read_feature_config(folder)
+    if 2 * features.n_mels != config.encoder.input_dim:
+        raise CheckpointError(
+            f"{folder}: the preprocessor's n_mels is {features.n_mels}, but config.json's "
+            f"encoder_config.input_dim is {config.encoder.input_dim}, which must be twice that; "
+            "the two files do not belong together."
+        )
     headers = read_headers(folder)
     dtype = dtype or stored_dtype(headers)
     network = SpeechModel(config)
@@ -77,7 +86,6 @@ def open_model(checkpoint: Checkpoint, dtype: str | None, thread: MLXThread) -> 
     check_memory(n_parameters(network) * DTYPES[dtype].size, checkpoint.model_id)
     _cap_cache()
     load_weights(network, headers, DTYPES[dtype])
-    features = read_feature_config(folder)
     return GraniteSpeech(
         checkpoint.model_id, _family(checkpoint), config, features, tokenizer, network, thread
     )
@@ -92,6 +100,6 @@ def _cap_cache() -> None:
 
 def _family(checkpoint: Checkpoint) -> Family:
     """The wording that a checkpoint was trained with; 4.1 and later carry a second CTC head."""
-    name = checkpoint.model_id.rsplit("/", 1)[-1]
+    name = Path(checkpoint.model_id).name
     later = any(version in name for version in ("4.1", "5.0"))
     return "4.1" if later or (checkpoint.folder / "out_llm.safetensors").exists() else "4.0"
