@@ -67,7 +67,7 @@ def open_recording(stream: BinaryIO, name: str) -> Recording:
     stream.seek(0)
     head = stream.read(4)
     if not head:
-        raise AudioError(f"{name} is empty: record or copy it again")
+        raise AudioError(f"{name} is empty: record or copy it again.")
     ends_early = head == b"OggS" and _ends_inside_a_page(stream)
     if not _may_be_mp3(head):
         recording = _open_with_libsndfile(stream, name, ends_early)
@@ -139,19 +139,19 @@ class FFmpegRecording:
 
     def __init__(self, container: InputContainer, name: str, ends_early: bool) -> None:
         if not container.streams.audio:
-            raise AudioError(f"{name} has no sound track: choose a file that has one")
+            raise AudioError(f"{name} has no sound track: choose a file that has one.")
         self.name = name
         self._container = container
         self._stream = container.streams.audio[0]
         # Absent for an unknown codec, in spite of its type; PyAV up to 17 would crash on decoding.
         if getattr(self._stream, "codec_context", None) is None:
-            raise AudioError(f"{name} is encoded in a way that ffmpeg does not know: {_MEND}")
+            raise AudioError(f"{name} is encoded in a way that ffmpeg does not know: {_MEND}.")
         self._ends_early = ends_early
         self._first_loss: int | None = None  # the frame at which decoding first failed
         self._decoder = self._decoded()
         first = next(self._decoder, None)
         if first is None:
-            raise AudioError(f"{name} holds no samples that can be decoded: {_MEND}")
+            raise AudioError(f"{name} holds no samples that can be decoded: {_MEND}.")
         self._frames = chain([first], self._decoder)
         # Not the header's rate, which is half of the true one for some HE-AAC.
         self.sample_rate: int = first.sample_rate
@@ -167,7 +167,7 @@ class FFmpegRecording:
             if frame.sample_rate != self.sample_rate:
                 after_s = position / self.sample_rate
                 raise AudioError(
-                    f"{self.name} changes its sample rate after {after_s:.1f} s: {_MEND}"
+                    f"{self.name} changes its sample rate after {after_s:.1f} s: {_MEND}."
                 )
             n_before = max(0, start_frame - position)
             position += frame.samples
@@ -279,7 +279,7 @@ def _open_with_ffmpeg(stream: BinaryIO, name: str, ends_early: bool) -> FFmpegRe
         )
     except FFmpegError as error:
         raise AudioError(
-            f"{name} cannot be read as audio, being damaged or something else: {_MEND}"
+            f"{name} cannot be read as audio, being damaged or something else: {_MEND}."
         ) from error
     try:
         return FFmpegRecording(container, name, ends_early)
@@ -358,5 +358,5 @@ def _damaged(recording: Recording, n_frames: int, where: str = "after") -> Audio
     at_s = n_frames / recording.sample_rate
     return AudioError(
         f"{recording.name} is damaged {where} {at_s:.1f} s: copy or download it again, "
-        "or use what is before with end_s (--end)"
+        "or use what is before with end_s (--end)."
     )
