@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from granite_mlx.audio.features import FeatureConfig
@@ -39,6 +39,7 @@ def test_no_room_for_audio() -> None:
     assert longest_audio_s(REAL, 50, 93, 4095) == 0
 
 
+@settings(deadline=None)
 @given(
     window=st.integers(1, 40),
     downsample=st.integers(1, 40),

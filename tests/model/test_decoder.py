@@ -169,6 +169,22 @@ def test_more_than_the_buffers_hold(decoder: GraniteDecoder) -> None:
         fed(decoder, cache, [[1]])
 
 
+def test_one_row_needs_no_mask_of_its_own() -> None:
+    cache = DecoderCache(TEXT, mx.float32, 1, 9)
+    assert cache.mask(5) == "causal"
+    assert cache.mask(1) is None
+
+
+def test_mask_of_padded_rows() -> None:
+    """Nobody sees padding or what comes later; a padding position sees itself, lest it be NaN."""
+    cache = DecoderCache(TEXT, mx.float32, 2, 9, mx.array([2, 0]))
+    first, second = np.array(cache.mask(4))[:, 0].astype(int).tolist()
+    assert first == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 1, 1]]
+    assert second == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
+    cache.length = 4
+    assert np.array(cache.mask(1))[:, 0, 0].astype(int).tolist() == [[0, 0, 1, 1, 1], [1] * 5]
+
+
 # Batches
 
 

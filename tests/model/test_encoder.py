@@ -165,6 +165,19 @@ def test_fully_padded_blocks_stay_finite(dtype: mx.Dtype, tolerance: float, fill
 
 
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_large_scores_in_a_padded_block_stay_finite(dtype: mx.Dtype) -> None:
+    """The mask's floor and every score, here minus hundreds, are added in half precision."""
+    attention = network(dtype).encoder.layers[0].attn
+    key_weight, _ = mx.split(attention.to_kv.weight, 2)
+    attention.to_q.weight = key_weight * -100  # so that every query is the opposite of the keys
+    x = mx.array(np.tile(random_features(1, 1, HIDDEN), (1, 2 * BLOCK, 1))).astype(dtype)
+    keys = attention.pre_norm(x) @ key_weight.T
+    assert mx.max(attention.to_q(attention.pre_norm(x)) @ keys.swapaxes(1, 2)).item() < -1000
+    out = attention(x, mx.arange(2 * BLOCK)[None] < BLOCK)
+    assert mx.all(mx.isfinite(out)).item()
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
 def test_half_precision_is_close_to_float32(encoder: Encoder, dtype: mx.Dtype) -> None:
     features = mx.array(random_features(1, 3 * BLOCK + 5, 160))
     wanted = np.array(encoder(features).frames)
