@@ -315,5 +315,6 @@ def test_peak_memory_is_the_model_and_one_layer(
     grown_bytes, model_bytes = map(int, output.split())
     layer_bytes = LAYER_PARAMETERS * (item_bytes + final_item_bytes)
     assert model_bytes > 110_000_000 * final_item_bytes / 2
-    assert model_bytes <= grown_bytes * 1.05  # the measure sees the weights at all
+    if sys.platform == "linux":  # a Mac may not count what Metal holds
+        assert model_bytes <= grown_bytes * 1.05  # the measure sees the weights at all
     assert grown_bytes < model_bytes + layer_bytes + SLACK_BYTES
