@@ -119,4 +119,4 @@ def roughen(rng: np.random.Generator, samples: np.ndarray, n_samples: int) -> np
         snr_db = rng.uniform(12, 55)
         level = np.sqrt(np.mean(samples**2)) * 10 ** (-snr_db / 20)
         placed += level * coloured_noise(rng, n_samples)
-    return placed * np.float32(10 ** rng.uniform(-1.5, 0.3))
+    return placed * np.float32(10 ** rng.uniform(-0.8, 0.3))

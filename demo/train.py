@@ -5,6 +5,7 @@
     python -m demo.train joint   --steps 5000     # everything, on two processes
 
 Each phase saves every 100 steps to demo/work/PHASE.pt and goes on from there when started again.
+Where those files are gone, `joint --checkpoint FOLDER` goes on from exported weights.
 """
 
 import argparse
@@ -205,8 +206,12 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
     return loss
 
 
-def start_joint(recipe: Recipe) -> None:
-    """Encoder and projector from one phase, decoder from the other."""
+def start_joint(recipe: Recipe, checkpoint: Path | None) -> None:
+    """Encoder and projector from one phase, decoder from the other; or all of a checkpoint."""
+    if checkpoint is not None:
+        trained = Model.from_pretrained(checkpoint, dtype=torch.float32)
+        recipe.model.load_state_dict(trained.state_dict())
+        return
     heard = torch.load(recipe.work / "encoder.pt", weights_only=True)["model"]
     written = torch.load(recipe.work / "decoder.pt", weights_only=True)["model"]
     parts = {k: (written if "language_model" in k or k == "lm_head.weight" else heard)[k]
@@ -242,7 +247,7 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
         optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
     elif phase == "joint":
-        start_joint(recipe)
+        start_joint(recipe, args.checkpoint)
     recipe.reseed(step)
     means: dict[str, float] = {}
     while step < args.steps:
@@ -297,6 +302,7 @@ def main() -> None:
     )
     parser.add_argument("--copy-steps", type=int, default=1000, help="decoder phase: copying until")
     parser.add_argument("--answers", type=int, help="joint phase: rows that the decoder answers")
+    parser.add_argument("--checkpoint", type=Path, help="joint phase: go on from this folder")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="a process")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False)

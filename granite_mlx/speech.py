@@ -201,11 +201,12 @@ class GraniteSpeech:
         audio = _computed(audio)
 
         def work() -> str:
+            network = self.network
             samples = load_audio(audio, sample_rate=sample_rate, start_s=start_s, end_s=end_s)
             if _silence(samples) is not None:
                 return ""
-            encoded = self.network.encoder(self.log_mel(samples))
-            return greedy_text(self.network.encoder.ctc_logits(encoded.frames)[0])
+            encoded = network.encoder(self.log_mel(samples))
+            return greedy_text(network.encoder.ctc_logits(encoded.frames)[0])
 
         return self._thread.run(work)
 
@@ -236,7 +237,7 @@ class GraniteSpeech:
 
     def _listen(self, request: _Request) -> Transcript:
         """The whole path, on the MLX thread."""
-        task = request.task
+        task, network = request.task, self.network
 
         # 1. The question, which decides how much room is left for audio.
         question = instruction(task, self._family)
@@ -262,8 +263,8 @@ class GraniteSpeech:
             return self._transcript(request, duration_s, "", [silence])
 
         # 3. Samples to features (1, T, 160), features to frames (1, T, D), frames to audio tokens.
-        encoded = self.network.encoder(self.log_mel(samples))
-        audio = self.network.projector(encoded.frames)[0]  # (n_audio_tokens, H)
+        encoded = network.encoder(self.log_mel(samples))
+        audio = network.projector(encoded.frames)[0]  # (n_audio_tokens, H)
         mx.eval(audio)
         self._thread.checkpoint()
         request.report(0.3)
@@ -279,7 +280,7 @@ class GraniteSpeech:
             request.report(0.3 + 0.7 * n_tokens / budget)
 
         (answer,) = generate(
-            self.network.language_model,
+            network.language_model,
             self.config.text,
             [embedded],
             request.sampler,
