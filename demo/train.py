@@ -197,10 +197,10 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
         losses = recipe.letter_losses(hidden, mid, batch.rows)
         answered = batch.rows.first(n_answers)
         return {
-            "ctc": 0.5 * losses["ctc"],
-            "mid": 0.15 * losses["mid"],
+            "ctc": losses["ctc"],
+            "mid": 0.3 * losses["mid"],
             "tok": 0.5 * recipe.token_loss(projected, batch.rows, recipe.table),
-            "ce": recipe.answer_loss(projected[:n_answers].float(), answered),
+            "ce": 0.5 * recipe.answer_loss(projected[:n_answers].float(), answered),
         }
 
     return loss
