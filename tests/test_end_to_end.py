@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 
 import granite_mlx
 from granite_mlx.transcript import Transcript
@@ -45,7 +46,7 @@ def examples(demo_checkpoint: Path) -> dict[Path, str]:
     """The packaged recordings and what is said in them."""
     found = {p: p.with_suffix(".txt").read_text().strip()
              for p in sorted(demo_checkpoint.glob("examples/*.flac"))}  # fmt: skip
-    assert len(found) >= 4
+    assert len(found) >= 2
     return found
 
 
@@ -105,15 +106,14 @@ def test_other_formats_rates_and_channels(
     digits: Path, said: str, tmp_path: Path, suffix: str
 ) -> None:
     samples, rate = soundfile.read(digits)
-    stereo = np.stack([np.repeat(samples, 3), np.repeat(samples, 3)], axis=1)
-    soundfile.write(tmp_path / f"digits.{suffix}", stereo, 3 * rate)
+    faster = soxr.resample(samples, rate, 48_000)
+    soundfile.write(tmp_path / f"digits.{suffix}", np.stack([faster, faster], axis=1), 48_000)
     ran = run("transcribe", "-m", "demo", tmp_path / f"digits.{suffix}")
     assert ran.stdout.decode() == said + "\n"
 
 
-def test_translation(demo_checkpoint: Path) -> None:
-    ran = run("translate", "-m", "demo", "--to", "fr", "-f", "json",
-              demo_checkpoint / "examples" / "english.flac")  # fmt: skip
+def test_translation(digits: Path) -> None:
+    ran = run("translate", "-m", "demo", "--to", "fr", "-f", "json", digits)
     assert ran.returncode == 0, ran.stderr
     result = json.loads(ran.stdout)
     assert (result["task"], result["target_language"]) == ("translate", "fr")
