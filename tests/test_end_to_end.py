@@ -160,7 +160,7 @@ def make_bad(folder: Path, digits: Path) -> dict[str, str]:
     soundfile.write(folder / "infinite.wav", nan + np.inf, 16_000, subtype="FLOAT")
     soundfile.write(folder / "long.wav", np.zeros(16_000 * 400, np.int16), 16_000)
     return {
-        "missing.wav": "no file",
+        "missing.wav": "no such file",
         "folder.wav": "folder",
         "empty.wav": "empty",
         "text.wav": "cannot be read as audio",
