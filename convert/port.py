@@ -11,7 +11,7 @@ Whether a convolution lies in PyTorch's layout or in MLX's is read off each tens
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import mlx.core as mx
 
@@ -82,8 +82,3 @@ def assemble(ours: str, shape: Shape, tensors: Mapping[str, mx.array]) -> mx.arr
 
 def _batch_norm(ours: str) -> str:
     return ours[: ours.index(_DEPTHWISE)] + "batch_norm"
-
-
-def ported_names(ours: Iterable[tuple[str, Shape]]) -> set[str]:
-    """Every published tensor that a model with these tensors needs."""
-    return {name for tensor, shape in ours for name in sources(tensor, shape)}
