@@ -14,6 +14,7 @@ from demo import features, speech, tasks, tokens
 from demo.corpus import NamePools, Utterance
 
 PAD_TO_SAMPLES = 4800  # 0.3 s, so that few shapes occur
+MADE_UP_SHARE = 0.4  # of the made-up names in an epoch: no test has any, they teach copying
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def rows(questions: list[tasks.Question], tokenizer: Tokenizer) -> Rows:
 
 def plan(corpora: list[Corpus], size: int, rng: np.random.Generator) -> list[list[tuple[int, int]]]:
     """One epoch: batches of (corpus, utterance) of about equal length, in random order."""
-    items = [(c, i) for c, corpus in enumerate(corpora) for i in range(len(corpus.utterances))]
+    items = [(c, i) for c, corpus in enumerate(corpora) for i, u in enumerate(corpus.utterances)
+             if not u.made_up or rng.random() < MADE_UP_SHARE]  # fmt: skip
     items = [items[i] for i in rng.permutation(len(items))]
     chunks = [items[i : i + 60 * size] for i in range(0, len(items), 60 * size)]
     batches = []

@@ -20,7 +20,10 @@ from demo import names as name_pairs
 from demo import sentences, speech
 from demo.vocabulary import french_number
 
-SIZES = {"train_en": 13000, "train_fr": 9000, "test_en": 300, "test_fr": 300}
+SIZES = {
+    "train_en": 13000, "train_fr": 9000, "train_names_en": 5000, "train_names_fr": 3500,
+    "test_en": 300, "test_fr": 300,
+}  # fmt: skip
 SEED = 20261124
 PINNED_NAMES = Path(__file__).with_name("names.json")
 N_TRAIN_DIGITS, N_TEST_DIGITS, N_CANDIDATES = 4000, 150, 2500
@@ -76,14 +79,20 @@ def compose(
     return Utterance(language, "espeak", pattern, en, fr, chosen, made_up, "")
 
 
-def spoken(
-    rng: np.random.Generator, language: str, pools: NamePools, held_out: bool
-) -> tuple[Utterance, np.ndarray]:
-    """Compose an utterance and have it said; a real name is said in either of its spellings."""
-    u = compose(rng, language, pools, held_out)
+def compose_for(rng: np.random.Generator, set_name: str, pools: NamePools) -> Utterance:
+    """Compose a sentence of one of the `SIZES`; those of the names sets have real names in them."""
+    language, held_out = set_name[-2:], set_name.startswith("test")
+    while True:
+        u = compose(rng, language, pools, held_out)
+        if "names" not in set_name or (u.names and not u.made_up):
+            return u
+
+
+def spoken(rng: np.random.Generator, u: Utterance, held_out: bool) -> tuple[Utterance, np.ndarray]:
+    """Have an utterance said; a real name is said in either of its spellings."""
     aloud = [pair[int(not u.made_up and rng.random() < 0.3)] for pair in u.names]
-    voice = speech.draw_voice(rng, language, held_out)
-    samples = speech.say((u.en if language == "en" else u.fr).format(*aloud), voice)
+    voice = speech.draw_voice(rng, u.language, held_out)
+    samples = speech.say((u.en if u.language == "en" else u.fr).format(*aloud), voice)
     return replace(u, voice=voice.name), samples
 
 
@@ -156,7 +165,7 @@ def make(out: Path, digits_folder: Path, seed: int, workers: int) -> None:
     def one(spec: tuple[str, int]) -> tuple[Utterance, np.ndarray]:
         name, i = spec
         rng = np.random.default_rng([seed, sum(map(ord, name)), i])
-        return spoken(rng, name[-2:], pools, held_out=name.startswith("test"))
+        return spoken(rng, compose_for(rng, name, pools), held_out=name.startswith("test"))
 
     with ThreadPoolExecutor(workers) as pool:
         for name, n in SIZES.items():

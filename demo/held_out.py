@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from demo import names, speech
-from demo.corpus import NamePools, Utterance, spoken
+from demo.corpus import NamePools, Utterance, compose, spoken
 from demo.sentences import plain
 
 SETS = {"en": "test_en", "fr": "test_fr", "digits": "test_digits"}
@@ -66,9 +66,10 @@ def unseen_names(pools: NamePools, language: str, seed: int, n: int) -> Iterator
     rng = np.random.default_rng([seed, zlib.crc32(language.encode())])
     pools = replace(pools, real=pools.unseen)
     while n:
-        utterance, samples = spoken(rng, language, pools, held_out=True)
-        if utterance.names:
+        composed = compose(rng, language, pools, held_out=True)
+        if composed.names:
             n -= 1
+            utterance, samples = spoken(rng, composed, held_out=True)
             yield Recording(f"unseen_{language} {n}", language, utterance, samples)
 
 

@@ -26,6 +26,7 @@ from demo import tasks, tokens
 from demo.batches import Batch, Corpus, Rows, rows, stream
 from demo.corpus import NamePools, compose, read_pools
 from demo.model import AUDIO, EOS, PAD, VOCAB_SIZE, build, encode, n_audio_tokens
+from demo.muon import MuonAdamW
 
 Model = GraniteSpeechForConditionalGeneration
 Loss = dict[str, Tensor]
@@ -61,7 +62,8 @@ class Recipe:
         return self.model.model.language_model.embed_tokens.weight
 
     def batches(self, size: int) -> Iterator[Batch]:
-        corpora = [Corpus.open(self.work / f"train_{s}") for s in ("en", "fr", "digits")]
+        sets = ("en", "fr", "names_en", "names_fr", "digits")
+        corpora = [Corpus.open(self.work / f"train_{s}") for s in sets]
         return stream(corpora, size, self.tokenizer, self.pools, self.rng)
 
     def letter_losses(self, hidden: Tensor, mid: Tensor, r: Rows) -> Loss:
@@ -239,20 +241,19 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
     """The training loop: resumes, saves, reports."""
     path = recipe.work / f"{phase}.pt"
     model = recipe.model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = MuonAdamW(model)
     step, began = 0, time.time()
     if path.exists():
         saved = torch.load(path, weights_only=True)
         model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        if "optimizer" in saved:  # weights alone start afresh
+            optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
     elif phase == "joint":
         start_joint(recipe, args.checkpoint)
     recipe.reseed(step)
     means: dict[str, float] = {}
     while step < args.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step, args.steps, args.rate, args.floor)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.bf16):
             losses = loss(step)
         sum(losses.values()).backward()
@@ -260,8 +261,8 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
         if dist.is_initialized():
             average_gradients(moved)
         torch.nn.utils.clip_grad_norm_(moved, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(rate(step, args.steps, args.rate, args.floor))
+        model.zero_grad(set_to_none=True)
         step += 1
         for k, value in losses.items():
             means[k] = 0.98 * means.get(k, value.item()) + 0.02 * value.item()
