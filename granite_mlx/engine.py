@@ -8,7 +8,11 @@ What the work is, this module does not know.
 from __future__ import annotations
 
 import atexit
+import contextlib
+import math
+import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import cache, partial
@@ -17,6 +21,9 @@ from typing import Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+LONGEST_WAIT_AT_EXIT_S = 5.0
+"""How long the process may be held up at its end by work that comes to no checkpoint."""
 
 
 class Cancelled(BaseException):
@@ -31,12 +38,15 @@ class MLXThread:
 
     Calling `run` from the worker itself runs the callable at once, so that public methods may
     call each other.
+
+    A fork copies this object but not its thread: in the child, `run` is a RuntimeError.
     """
 
     def __init__(self) -> None:
         self._jobs: SimpleQueue[_Job[object]] = SimpleQueue()
         self._at_hand: _Job[object] | None = None
         self._exiting = False
+        self._process_id = os.getpid()
         self._worker = threading.Thread(target=self._work, name="granite-mlx", daemon=True)
         self._worker.start()
         atexit.register(self._finish)
@@ -47,6 +57,11 @@ class MLXThread:
         A Ctrl-C while waiting makes the work stop at its next `checkpoint`; only then does
         KeyboardInterrupt reach the caller, so that nothing runs on behind its back.
         """
+        if os.getpid() != self._process_id:
+            raise RuntimeError(
+                "the model was loaded before a fork, which leaves its thread behind; "
+                "load it in the child."
+            )
         if threading.current_thread() is self._worker:
             return work(*args, **kwargs)
         job = _Job(partial(work, *args, **kwargs))
@@ -70,17 +85,23 @@ class MLXThread:
             self._at_hand = None  # so that nothing keeps its result
 
     def _finish(self) -> None:
-        """At exit: let what still runs stop at its next checkpoint."""
-        self._exiting = True
-        idle = _Job(bool)
-        self._jobs.put(idle)  # type: ignore[arg-type]
-        idle.until_done()
+        """At exit: let what still runs stop at its next checkpoint, if that comes soon."""
+        if os.getpid() != self._process_id:
+            return
+        with contextlib.suppress(KeyboardInterrupt):  # somebody does not want to wait
+            self._exiting = True
+            idle = _Job(bool)
+            self._jobs.put(idle)  # type: ignore[arg-type]
+            idle.until_done(LONGEST_WAIT_AT_EXIT_S)
 
 
 @cache
 def shared_thread() -> MLXThread:
     """The process's MLX thread."""
     return MLXThread()
+
+
+os.register_at_fork(after_in_child=shared_thread.cache_clear)
 
 
 class _Job(Generic[T]):
@@ -101,10 +122,11 @@ class _Job(Generic[T]):
         except BaseException as error:
             self._future.set_exception(error)
 
-    def until_done(self) -> None:
-        """On the caller's thread: wait for the outcome."""
+    def until_done(self, longest_s: float = math.inf) -> None:
+        """On the caller's thread: wait for the outcome, or until `longest_s` have passed."""
+        latest_s = time.monotonic() + longest_s
         # A wait without a time limit cannot be interrupted by Ctrl-C on every platform.
-        while not self._future.done():
+        while not self._future.done() and time.monotonic() < latest_s:
             wait([self._future], timeout=0.2)
 
     def abandon(self) -> None:

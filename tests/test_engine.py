@@ -263,5 +263,55 @@ def test_work_that_runs_at_exit_stops_at_its_next_checkpoint() -> None:
     assert run.returncode == 0, run.stderr
 
 
+STUCK_AT_EXIT = (
+    "import os, signal, threading, time\n"
+    "from granite_mlx import engine\n"
+    "thread, begun = engine.shared_thread(), threading.Event()\n"
+    "def work():\n"
+    "    begun.set()\n"
+    "    {meanwhile}\n"
+    "    threading.Event().wait()\n"
+    "engine.LONGEST_WAIT_AT_EXIT_S = {longest_wait_s}\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "threading.Thread(target=thread.run, args=[work], daemon=True).start()\n"
+    "begun.wait()\n"
+)
+
+
+def test_work_that_comes_to_no_checkpoint_does_not_hold_up_the_exit_for_ever() -> None:
+    run = exit_of(STUCK_AT_EXIT.format(meanwhile="pass", longest_wait_s=0.1))
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_ctrl_c_at_exit_ends_the_wait_without_a_traceback() -> None:
+    press = "while not thread._exiting: time.sleep(0.01)\n    os.kill(os.getpid(), signal.SIGINT)"
+    run = exit_of(STUCK_AT_EXIT.format(meanwhile=press, longest_wait_s=3600))
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_forked_child_is_told_to_load_anew_and_can() -> None:
+    run = exit_of(
+        "import os, signal, sys\n"
+        "import mlx.core as mx\n"
+        "from granite_mlx.engine import shared_thread\n"
+        "thread = shared_thread()\n"
+        "thread.run(int)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        f"    signal.alarm({ENOUGH_S // 2})\n"
+        "    try:\n"
+        "        thread.run(int)\n"
+        "    except RuntimeError as error:\n"
+        "        print(error, flush=True)\n"
+        "    print(shared_thread().run(lambda: (mx.ones(3) + 1).tolist()), flush=True)\n"
+        "    sys.exit(3)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    said, computed, status = run.stdout.splitlines()
+    assert "loaded before a fork" in said
+    assert "load it in the child" in said
+    assert (computed, status) == ("[2.0, 2.0, 2.0]", "3")
+
+
 def test_the_process_has_one_thread_for_all_models() -> None:
     assert shared_thread() is shared_thread()

@@ -10,14 +10,13 @@ before it can still be read. What is done with the frames, this module does not 
 
 from __future__ import annotations
 
-import contextlib
 import io
 import re
 import sys
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from itertools import chain
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import av
 import numpy as np
@@ -59,8 +58,8 @@ class Recording(Protocol):
         ...
 
 
-def open_recording(stream: BinaryIO, name: str) -> Recording:
-    """Open the recording that a seekable stream holds from its first byte on.
+def open_recording(stream: io.FileIO, name: str) -> Recording:
+    """Open the recording that a file holds from its first byte on; one must be able to seek in it.
 
     `name` is what messages call it. AudioError if there is nothing to decode.
     """
@@ -97,12 +96,11 @@ def block_frames(sample_rate: int, n_channels: int) -> int:
 class SoundfileRecording:
     """A recording that libsndfile reads; it starts at any frame exactly."""
 
-    def __init__(self, sound: Any, stream: _Guarded, name: str, ends_early: bool) -> None:
+    def __init__(self, sound: Any, name: str, ends_early: bool) -> None:
         self.name = name
         self.sample_rate: int = sound.samplerate
         self.n_frames = None if ends_early else _promised_frames(sound)
         self._sound = sound
-        self._stream = stream
         self._ends_early = ends_early
 
     def blocks(self, start_frame: int) -> Iterator[Frames]:
@@ -112,16 +110,13 @@ class SoundfileRecording:
         try:
             self._sound.seek(position)
         except soundfile.LibsndfileError as error:
-            self._stream.raise_error()
             raise _damaged(self, position, "before") from error
         try:
             while len(block := self._sound.read(n_block, dtype="float32", always_2d=True)):
                 position += len(block)
                 yield block
         except soundfile.LibsndfileError as error:
-            self._stream.raise_error()
             raise _damaged(self, position) from error
-        self._stream.raise_error()
         if self._ends_early or _falls_short(self, position):
             raise _damaged(self, position)
 
@@ -217,57 +212,23 @@ class FFmpegRecording:
 
 
 def _open_with_libsndfile(
-    stream: BinaryIO, name: str, ends_early: bool
+    stream: io.FileIO, name: str, ends_early: bool
 ) -> SoundfileRecording | None:
     stream.seek(0)
-    guarded = _Guarded(stream)
-    # Without a name libsndfile cannot take text for raw samples because of its suffix.
-    file = stream.fileno() if isinstance(stream, io.FileIO) else guarded
     try:
-        sound = soundfile.SoundFile(file, closefd=False)
+        # Without a name libsndfile cannot take text for raw samples because of its suffix.
+        sound = soundfile.SoundFile(stream.fileno(), closefd=False)
     except soundfile.LibsndfileError:
-        guarded.raise_error()
         return None
     # No frames: a wav whose writer was interrupted. The largest number: a flac written to a pipe.
     # ffmpeg reads both to their end.
     if sound.frames in (0, sys.maxsize):
         sound.close()
         return None
-    return SoundfileRecording(sound, guarded, name, ends_early)
+    return SoundfileRecording(sound, name, ends_early)
 
 
-class _Guarded:
-    """A stream that libsndfile may call from C, where an exception, as Ctrl-C, would be lost.
-
-    It is kept for whoever called libsndfile.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._error: BaseException | None = None
-
-    def read(self, n_bytes: int) -> bytes:
-        try:
-            return self._stream.read(n_bytes)
-        except BaseException as error:
-            self._error = error
-            return b""
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> None:
-        # A damaged header may point before the file's first byte. libsndfile looks where it is.
-        with contextlib.suppress(ValueError, OSError):
-            self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def raise_error(self) -> None:
-        """Raise what a call from C ran into, if anything."""
-        if self._error is not None:
-            raise self._error
-
-
-def _open_with_ffmpeg(stream: BinaryIO, name: str, ends_early: bool) -> FFmpegRecording:
+def _open_with_ffmpeg(stream: io.FileIO, name: str, ends_early: bool) -> FFmpegRecording:
     stream.seek(0)
     try:
         container = av.open(
@@ -293,7 +254,7 @@ def _may_be_mp3(head: bytes) -> bool:
     return head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0")
 
 
-def _ends_inside_a_page(stream: BinaryIO) -> bool:
+def _ends_inside_a_page(stream: io.FileIO) -> bool:
     """Whether the last page of an Ogg file is cut off: both decoders would pass over it."""
     largest_page = 27 + 255 + 255 * 255
     n_bytes = stream.seek(0, io.SEEK_END)

@@ -8,7 +8,6 @@ recording changes its features: whoever cuts decides that on purpose.
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,10 @@ import mlx.core as mx
 import numpy as np
 
 from granite_mlx.errors import CheckpointError, UnsupportedModelError
+from granite_mlx.model.folder import read_object
+
+LARGEST_N_FFT = 1024
+"""Half of it must be less than the shortest recording that is listened to, 40 ms."""
 
 DYNAMIC_RANGE = 8.0  # decades below the loudest value that are kept
 SMALLEST_POWER = 1e-10
@@ -59,7 +62,7 @@ def read_feature_config(folder: Path) -> FeatureConfig:
     Without either file the defaults hold.
 
     Raises:
-        CheckpointError: a file that is not JSON, or an ill-typed value.
+        CheckpointError: a file that cannot be read or holds no JSON object, or an ill-typed value.
         UnsupportedModelError: a sample rate other than 16 kHz, which nothing here resamples to,
             or a setting that `log_mel` does not compute.
     """
@@ -67,20 +70,14 @@ def read_feature_config(folder: Path) -> FeatureConfig:
         path = folder / name
         if not path.is_file():
             continue
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CheckpointError(f"{path} is not valid JSON ({error}).") from error
-        settings = _melspec_settings(raw)
+        settings = _melspec_settings(read_object(path))
         if settings is not None:
             return _parse(settings, path)
     return FeatureConfig()
 
 
-def _melspec_settings(raw: Any) -> Mapping[str, Any] | None:
+def _melspec_settings(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The settings lie at the top, under `melspec_kwargs`, or in processor_config's audio part."""
-    if not isinstance(raw, Mapping):
-        return None
     for key in ("audio_processor", "feature_extractor"):
         if isinstance(raw.get(key), Mapping):
             return _melspec_settings(raw[key])
@@ -107,6 +104,8 @@ def _parse(settings: Mapping[str, Any], path: Path) -> FeatureConfig:
         raise UnsupportedModelError(
             f"{path}: sampling_rate {config.sampling_rate} is not supported; only 16000 is."
         )
+    if config.n_fft > LARGEST_N_FFT:
+        raise CheckpointError(f"{path}: n_fft must not exceed {LARGEST_N_FFT}.")
     if config.win_length > config.n_fft:
         raise CheckpointError(f"{path}: win_length must not exceed n_fft.")
     return config
@@ -121,6 +120,13 @@ def _check_computed(melspec: Any, path: Path) -> None:
             raise UnsupportedModelError(
                 f"{path}: melspec_kwargs.{key} is {value!r}, which is not supported."
             )
+
+
+def encoder_input(
+    samples: np.ndarray[Any, np.dtype[np.float32]], config: FeatureConfig, dtype: mx.Dtype
+) -> mx.array:
+    """Samples (n_samples,) of one recording -> (1, n_frames, 2 * n_mels) in a network's `dtype`."""
+    return log_mel(mx.array(samples), config)[None].astype(dtype)
 
 
 def log_mel(samples: mx.array, config: FeatureConfig) -> mx.array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 import soxr
+from numpy.typing import ArrayLike
 
 from granite_mlx.audio.decoders import (
     LENGTH_TOLERANCE_S,
@@ -30,19 +32,20 @@ from granite_mlx.audio.decoders import (
 from granite_mlx.errors import AudioError, AudioTooLongError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     Samples: TypeAlias = NDArray[np.float32]  # (n_samples,)
 
 SAMPLE_RATE = 16_000
 """Samples per second that the model hears."""
 
-AudioSource: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO | ArrayLike"
+AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | ArrayLike
 """A path, an encoded recording as bytes or as a file object, or samples in an array or a list."""
 
 _SAMPLE_RATES = range(1_000, 768_001)
 _SAMPLE_RATES_SHOWN = "1000 to 768000 Hz"
 _LARGEST_STREAM_BYTES = 2 << 30
+_LATEST_S = 1e9  # no recording is so long; a larger number, or infinity, means the same
 _LARGEST_VALUE = 2.0**31  # the full scale of floats that somebody left in the scale of integers
 
 
@@ -60,10 +63,11 @@ def load_audio(
     `end_s` beyond the end means the end. At the edges of a part the resampler sees silence
     where the whole recording goes on, so the first and last 10 ms differ a little from a slice.
 
-    A file object is read from its first byte and left open; one that cannot seek, as a pipe, is
-    taken into memory, up to 2 GiB. An array is (n,), (n, channels) or (channels, n), where the
-    longer axis is time, and needs its `sample_rate`. Integers are scaled by the full range of
-    their type, unsigned ones are silent in its middle; floats are taken as they are.
+    A file object is read from its first byte and left open. Bytes and what is no plain file, as a
+    pipe, are copied into a temporary file first, up to 2 GiB. An array is (n,), (n, channels) or
+    (channels, n), where the longer axis is time, and needs its `sample_rate`. Integers are scaled
+    by the full range of their type, unsigned ones are silent in its middle; floats are taken as
+    they are.
 
     Raises AudioError for a recording that cannot be read, is damaged in the wanted part, or
     holds nothing there; AudioTooLongError if the part is longer than `max_duration_s`;
@@ -99,7 +103,7 @@ class _Part:
                 raise TypeError(f"{name} must be a number of seconds, not {value!r}.")
         if not (math.isfinite(self.start_s) and self.start_s >= 0):
             raise ValueError(f"start_s must be a time from 0 on, not {self.start_s}.")
-        if self.end_s is not None and not (math.isfinite(self.end_s) and self.end_s > self.start_s):
+        if self.end_s is not None and not self.end_s > self.start_s:
             raise ValueError(f"end_s must be later than start_s={self.start_s}, not {self.end_s}.")
         if self.max_duration_s is not None and not self.max_duration_s > 0:
             raise ValueError(f"max_duration_s must be more than 0, not {self.max_duration_s}.")
@@ -117,6 +121,8 @@ def _name_of(source: Any) -> str:
         return "the audio in the given bytes"
     if hasattr(source, "read"):
         name = getattr(source, "name", None)  # a number for a file opened by its descriptor
+        if name == "<stdin>":  # as Python calls it
+            return "stdin"
         return name if isinstance(name, str) else "the audio in the given file object"
     return "the given array"
 
@@ -135,7 +141,7 @@ def _opened(source: Any, name: str, sample_rate: int | None) -> Iterator[Recordi
         else:
             yield _array_recording(source, name, sample_rate)
             return
-        recording = open_recording(_seekable(stream, name), name)
+        recording = open_recording(_plain_file(stream, name, opened), name)
         opened.enter_context(closing(recording))
         _check_rate(recording, sample_rate)
         yield recording
@@ -153,18 +159,27 @@ def _open_file(path: str) -> io.FileIO:
         raise AudioError(f"{path} may not be read: allow it to this user or program.") from error
 
 
-def _seekable(stream: BinaryIO, name: str) -> BinaryIO:
-    """The stream itself if one can seek in it, else what it holds, in memory."""
+def _plain_file(stream: BinaryIO, name: str, opened: ExitStack) -> io.FileIO:
+    """The stream as a file of the system in which one can seek, or a temporary copy of it.
+
+    Decoders read it in C. They would have to call any other object back, and what is raised
+    there, as by Ctrl-C, is lost.
+    """
     if isinstance(stream.read(0), str):
         raise TypeError(f"{name} is open as text: open it in binary mode ('rb').")
+    file = stream.raw if isinstance(stream, io.BufferedReader) else stream
+    if isinstance(file, io.FileIO) and file.seekable():
+        opened.callback(file.seek, file.tell())  # where the caller's buffer takes it to be
+        return file
     if hasattr(stream, "seekable") and stream.seekable():
-        return stream
-    held = io.BytesIO()
+        stream.seek(0)
+    copy = opened.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  # `opened` closes it
     while chunk := stream.read(1 << 20):
-        held.write(chunk)
-        if held.tell() > _LARGEST_STREAM_BYTES:
+        copy.write(chunk)
+        if copy.tell() > _LARGEST_STREAM_BYTES:
             raise AudioError(f"{name} goes on after 2 GiB: save it as a file, and name the file.")
-    return held
+    copy.flush()
+    return io.FileIO(copy.fileno(), closefd=False)
 
 
 def _check_rate_argument(sample_rate: int | None) -> None:
@@ -255,9 +270,9 @@ def _as_array(source: Any) -> NDArray[Any]:
 def _wanted_blocks(recording: Recording, part: _Part) -> Iterator[Frames]:
     """The frames of the part. AudioTooLongError before decoding where the header tells."""
     rate = recording.sample_rate
-    start = round(part.start_s * rate)
-    end = math.inf if part.end_s is None else max(start + 1, round(part.end_s * rate))
-    limit = math.inf if part.max_duration_s is None else round(part.max_duration_s * rate)
+    start = _n_frames(part.start_s, rate)
+    end = math.inf if part.end_s is None else max(start + 1, _n_frames(part.end_s, rate))
+    limit = math.inf if part.max_duration_s is None else _n_frames(part.max_duration_s, rate)
     if recording.n_frames is not None:
         if 0 < recording.n_frames <= start:
             raise AudioError(_nothing_in(recording.name, part.start_s))
@@ -274,6 +289,10 @@ def _wanted_blocks(recording: Recording, part: _Part) -> Iterator[Frames]:
         yield wanted
         if position == end:
             return
+
+
+def _n_frames(time_s: float, rate: int) -> int:
+    return round(min(time_s, _LATEST_S) * rate)
 
 
 def _averaged(blocks: Iterator[Frames]) -> Iterator[Samples]:

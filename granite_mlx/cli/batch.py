@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from typing import BinaryIO
 
 from granite_mlx.cli.arguments import recognition_options
 from granite_mlx.cli.exits import Exit
@@ -23,8 +24,12 @@ from granite_mlx.transcript import Transcript, TranscriptWarning
 
 BYTES_PER_GB = 1e9
 
-Recognise = Callable[[SpeechModel, str | bytes, RecognitionOptions, FractionProgress], Transcript]
-Listen = Callable[[str | bytes, FractionProgress], Transcript]
+OBSTACLES = (NoModelError, LanguageError, CheckpointError, ValueError)
+"""What the next recording would meet too. ValueError is how the library refuses an option."""
+
+Audio = str | BinaryIO
+Recognise = Callable[[SpeechModel, Audio, RecognitionOptions, FractionProgress], Transcript]
+Listen = Callable[[Audio, FractionProgress], Transcript]
 
 
 def run_batch(
@@ -40,7 +45,7 @@ def run_batch(
     deliveries = _deliveries(arguments, files, screen)
     model = LazyModel(lambda: _load(arguments, load, screen))
 
-    def listen(audio: str | bytes, on_progress: FractionProgress) -> Transcript:
+    def listen(audio: Audio, on_progress: FractionProgress) -> Transcript:
         return recognise(model.get(), audio, options, on_progress)
 
     try:
@@ -94,8 +99,7 @@ class Batch:
         except KeyboardInterrupt:
             self._screen.error(f"interrupted; {self._n_done} of {len(self._files)} files are done.")
             return Exit.INTERRUPTED
-        except (NoModelError, LanguageError, CheckpointError) as error:
-            # The next recording would meet the same obstacle.
+        except OBSTACLES as error:
             self._screen.failure(error)
             return Exit.PARTIAL if self._n_done else Exit.NOTHING_DONE
         return self._account()
@@ -105,7 +109,7 @@ class Batch:
         try:
             transcript = self._listen(file.audio(), self._progress_of(place))
             deliver(transcript)
-        except (BrokenPipeError, NoModelError, LanguageError, CheckpointError):
+        except (BrokenPipeError, *OBSTACLES):
             raise
         except Exception as error:
             self._failed.append(file)

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from granite_mlx.cli.exits import Exit
 from granite_mlx.cli.model import ModelLoader, load_granite_speech
 from granite_mlx.cli.parser import parse
-from granite_mlx.cli.screen import Screen, escape_what_cannot_be_encoded
+from granite_mlx.cli.screen import Screen, escape_what_cannot_be_encoded, open_closed_streams
 
 
 def main(argv: Sequence[str] | None = None, *, load: ModelLoader = load_granite_speech) -> int:
     """Run one command and return its exit code; `load` is how it gets its model."""
+    open_closed_streams()
     escape_what_cannot_be_encoded(sys.stdout)
     screen = Screen(sys.stdout, sys.stderr)
     try:

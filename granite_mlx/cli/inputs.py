@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from granite_mlx.cli.failures import UsageError
 from granite_mlx.cli.screen import shown
@@ -40,14 +41,14 @@ class Recording:
     def path(self) -> Path | None:
         return None if self.argument == STDIN else Path(self.argument)
 
-    def audio(self) -> str | bytes:
-        """The path, or the bytes of stdin.
+    def audio(self) -> str | BinaryIO:
+        """The path, or stdin.
 
         Raises:
             AudioError: there is no such file, it is a folder, or stdin is a terminal.
         """
         if self.argument == STDIN:
-            return _read_stdin()
+            return _stdin()
         if not os.path.exists(self.argument):
             raise AudioError("there is no such file.")
         if os.path.isdir(self.argument):
@@ -56,13 +57,15 @@ class Recording:
 
 
 def recordings(arguments: Sequence[str]) -> list[Recording]:
-    """The recordings in the order given; UsageError if stdin is named twice."""
+    """The recordings in the order given; UsageError for one without a name, or stdin twice."""
+    if "" in arguments:
+        raise UsageError("one of the FILEs has an empty name; leave it out, or name a recording.")
     if arguments.count(STDIN) > 1:
         raise UsageError("- (stdin) can be given only once.")
     return [Recording(argument) for argument in arguments]
 
 
-def _read_stdin() -> bytes:
+def _stdin() -> BinaryIO:
     if sys.stdin.isatty():
         raise AudioError("it is a terminal; pipe a recording into it.")
-    return sys.stdin.buffer.read()
+    return sys.stdin.buffer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import unicodedata
@@ -50,7 +51,7 @@ def deliveries_to_folder(
     """One delivery for each recording into a folder, which is made; `protected` files stay.
 
     Raises:
-        UsageError: the folder cannot be made or written to.
+        UsageError: the folder cannot be made or written to, or a name is too long for it.
     """
     _make_folder(folder)
     formats = FORMATS if output_format == ALL_FORMATS else (output_format,)
@@ -69,6 +70,7 @@ def deliveries_to_folder(
                 f"{recording.shown_name}: its output is named {shown(stem)}, "
                 f"because {shown(recording.stem)} is taken."
             )
+        _check_length(paths(stem), recording)
     return [
         partial(_save, screen, recording, paths(stem))
         for recording, stem in zip(recordings, stems, strict=True)
@@ -109,6 +111,18 @@ def _make_folder(folder: Path) -> None:
         raise UsageError(f"-o {folder}: the folder cannot be made ({error.strerror}).") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"-o {folder}: you may not write to this folder.")
+
+
+def _check_length(paths: Sequence[Path], recording: Recording) -> None:
+    for path in paths:
+        try:
+            path.stat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise UsageError(
+                    f"{recording.shown_name}: its output would have a name that is too long; "
+                    "give the recording a shorter one."
+                ) from error
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

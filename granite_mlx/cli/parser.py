@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from granite_mlx import __version__
-from granite_mlx.cli import doctor, transcribe, translate
+from granite_mlx.cli import convert, doctor, transcribe, translate
 from granite_mlx.cli.failures import UsageError
 
-COMMANDS = (transcribe, translate, doctor)
+COMMANDS = (transcribe, translate, convert, doctor)
 
 
 class Parser(argparse.ArgumentParser):
     """Raises a sentence with a hint where argparse would print its usage and exit."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (try: {self.prog} --help)")
+        raise UsageError(f"{message.rstrip('.')} (try: {self.prog} --help)")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -28,9 +28,22 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         SystemExit: --help or --version has been printed.
     """
     arguments, unknown = build_parser().parse_known_args(argv)
+    if "files" in arguments:
+        # argparse takes one run of FILEs only: those behind a later option come back as unknown.
+        names, unknown = _names(unknown)
+        arguments.files += names
     if unknown:
         arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return arguments
+
+
+def _names(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """All arguments as names, and none left; or no names if an option is among them."""
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    before, behind = arguments[:at], arguments[at + 1 :]
+    if any(argument.startswith("-") and argument != "-" for argument in before):
+        return [], arguments
+    return before + behind, []
 
 
 def build_parser() -> Parser:

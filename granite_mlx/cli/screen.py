@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import os
+import sys
 import traceback
 import unicodedata
 from typing import TextIO
@@ -104,6 +105,16 @@ def one_line(message: str) -> str:
 
 def _acts(character: str) -> bool:
     return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+
+
+def open_closed_streams() -> None:
+    """Where the caller closed a standard stream Python has None: read nothing, write nowhere.
+
+    The descriptor is taken too, so that no output file can get it and what a library prints.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def escape_what_cannot_be_encoded(stream: TextIO) -> None:

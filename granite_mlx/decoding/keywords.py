@@ -11,6 +11,14 @@ from granite_mlx.transcript import KeywordReport
 
 _COMMENT = re.compile(r"(^|\s)#.*")  # "C#" is a term
 
+# Not the invisible joiners, which Persian, Hindi and emoji are spelt with.
+_CONTROLS = {
+    "Cc",
+    "Cs",
+    "Zl",
+    "Zp",
+}  # control characters, surrogates, line and paragraph separators
+
 LONGEST_TERM = 100
 """Characters of one term; a longer one is a sentence, or a list without line breaks."""
 
@@ -62,23 +70,30 @@ def _read_file(path: Path) -> tuple[str, ...]:
 def _checked(term: object, where: str) -> str:
     if not isinstance(term, str):
         raise TypeError(f"{where} must be a string, not {term!r}.")
-    clean = re.sub(" +", " ", unicodedata.normalize("NFC", term)).strip()
-    if not clean:
+    bare = unicodedata.normalize("NFC", term).strip()
+    if not bare:
         raise ValueError(f"{where} is empty; leave it out or write a term.")
+    if any(unicodedata.category(character) in _CONTROLS for character in bare):
+        raise ValueError(f"{where} ({bare!r}) contains a control character; remove it.")
+    clean = " ".join(bare.split())
     if len(clean) > LONGEST_TERM:
         raise ValueError(f"{where} has {len(clean)} characters; a term has at most {LONGEST_TERM}.")
     if "," in clean:
         raise ValueError(f"{where} ({clean!r}) contains a comma; give each term by itself.")
     if "<|" in clean:
         raise ValueError(f"{where} ({clean!r}) contains '<|', which marks the model's own tokens.")
-    if any(unicodedata.category(c).startswith("C") for c in clean):
-        raise ValueError(f"{where} ({clean!r}) contains a control character; remove it.")
     return clean
 
 
-def report_keywords(terms: Sequence[str], text: str) -> tuple[KeywordReport, ...]:
-    """Which terms were offered to the model, and which of them its text contains as whole words."""
-    return tuple(KeywordReport(term, offered=True, found=_contains(text, term)) for term in terms)
+def report_keywords(terms: Sequence[str], text: str | None) -> tuple[KeywordReport, ...]:
+    """Which terms the model's text contains as whole words.
+
+    `text` is None where the model was not asked, so that no term was offered to it.
+    """
+    return tuple(
+        KeywordReport(term, text is not None, text is not None and _contains(text, term))
+        for term in terms
+    )
 
 
 def _contains(text: str, term: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from tokenizers import Tokenizer
+
+from granite_mlx.decoding.chat_template import ChatTemplate
 from granite_mlx.errors import CheckpointError
 
 AUDIO_TOKEN = "<|audio|>"
@@ -15,85 +17,77 @@ AUDIO_TOKEN = "<|audio|>"
 class SpeechTokenizer:
     """tokenizer.json and the chat template of one checkpoint.
 
-    The template is the checkpoint's text and so not ours to trust: jinja2 renders it in its
-    sandbox, without access to Python's attributes.
+    Raises:
+        CheckpointError: the file cannot be read, does not fit the ids in config.json, or the two
+            do not make a prompt.
     """
 
-    def __init__(self, tokenizer_path: Path, chat_template: str, audio_token_id: int) -> None:
-        from jinja2.exceptions import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-        from tokenizers import Tokenizer
-
-        try:
-            self._tokenizer = Tokenizer.from_file(str(tokenizer_path))
-        except Exception as error:  # tokenizers raises bare Exception for a file it cannot read
-            raise CheckpointError(
-                f"{tokenizer_path} is not a tokenizer that can be read ({error}); fetch it again."
-            ) from error
-        found = self._tokenizer.token_to_id(AUDIO_TOKEN)
-        if found != audio_token_id:
-            raise CheckpointError(
-                f"{tokenizer_path}: {AUDIO_TOKEN} has id {found}, but config.json's "
-                f"audio_token_index is {audio_token_id}; the two files do not belong together."
-            )
+    def __init__(
+        self, path: Path, template: ChatTemplate, audio_token_id: int, vocab_size: int
+    ) -> None:
+        self._path = path
+        self._template = template
         self._audio_token_id = audio_token_id
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _raise_template_error
-        environment.filters["tojson"] = _to_json
-        self._folder = tokenizer_path.parent
-        try:
-            self._template = environment.from_string(chat_template)
-        except TemplateError as error:
-            raise CheckpointError(
-                f"{self._folder}: the chat template cannot be parsed ({error})."
-            ) from error
-        self.encode_prompt(self.prompt("test"), 0)  # what is wrong with either shows now
+        with self._reported("cannot be read; fetch it again"):
+            self._tokenizer = Tokenizer.from_file(str(path))
+            # Training may have left these on; a prompt must stay as it is.
+            self._tokenizer.no_padding()
+            self._tokenizer.no_truncation()
+        self._check_ids(vocab_size)
+        self.encode_prompt(self.prompt("test"))  # what is wrong with either shows now
 
     def prompt(self, instruction: str, system: str | None = None) -> str:
         """The rendered conversation: one user turn with the audio before the instruction."""
         messages = [{"role": "system", "content": system}] if system else []
         messages.append({"role": "user", "content": AUDIO_TOKEN + instruction})
-        try:
-            text = self._template.render(messages=messages, add_generation_prompt=True)
-        except Exception as error:  # what a template computes may fail in any way
-            raise CheckpointError(
-                f"{self._folder}: the chat template fails to render a prompt ({error})."
-            ) from error
+        text = self._template.render(messages)
         if text.count(AUDIO_TOKEN) != 1:
             raise CheckpointError(
-                f"{self._folder}: the chat template gives {text.count(AUDIO_TOKEN)} audio "
+                f"{self._path.parent}: the chat template gives {text.count(AUDIO_TOKEN)} audio "
                 "placeholders where one is needed; it is not a Granite Speech template."
             )
         return text
 
-    def encode_prompt(self, prompt: str, n_audio_tokens: int) -> tuple[list[int], int]:
-        """Token ids of a rendered prompt with the audio placeholder repeated.
-
-        Returns the ids and the position of the first audio token.
-        """
-        ids = self._tokenizer.encode(prompt, add_special_tokens=False).ids
+    def encode_prompt(self, prompt: str) -> tuple[list[int], int]:
+        """Token ids of a rendered prompt without its audio placeholder, and where that stood."""
+        with self._reported("fails to encode a prompt"):
+            ids = self._tokenizer.encode(prompt, add_special_tokens=False).ids
         if ids.count(self._audio_token_id) != 1:
             raise CheckpointError(
-                f"{self._folder}: tokenizer.json does not keep {AUDIO_TOKEN} as one token; "
+                f"{self._path} does not keep {AUDIO_TOKEN} as one token; "
                 "it must be among its added_tokens."
             )
         at = ids.index(self._audio_token_id)
-        return ids[:at] + [self._audio_token_id] * n_audio_tokens + ids[at + 1 :], at
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of plain text, without special tokens."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return ids[:at] + ids[at + 1 :], at
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+        with self._reported("fails to decode an answer"):
+            return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
+    def _check_ids(self, vocab_size: int) -> None:
+        """The model has a row of its embedding table for each token, and audio is one of them."""
+        found = self._tokenizer.token_to_id(AUDIO_TOKEN)
+        if found != self._audio_token_id:
+            raise CheckpointError(
+                f"{self._path}: {AUDIO_TOKEN} has id {found}, but config.json's "
+                f"audio_token_index is {self._audio_token_id}; the two files do not belong "
+                "together."
+            )
+        largest = max(self._tokenizer.get_vocab().values())
+        if largest >= vocab_size:
+            raise CheckpointError(
+                f"{self._path} has token ids up to {largest}, but config.json's "
+                f"text_config.vocab_size is {vocab_size}; the two files do not belong together."
+            )
 
-def _raise_template_error(message: str) -> None:
-    from jinja2.exceptions import TemplateError
-
-    raise TemplateError(message)
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    @contextmanager
+    def _reported(self, complaint: str) -> Iterator[None]:
+        """Turn what tokenizers raises into a CheckpointError."""
+        try:
+            yield
+        except BaseException as error:
+            # tokenizers raises bare Exception, and a panic of its Rust code is no Exception at all.
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            raise CheckpointError(f"{self._path} {complaint} ({error}).") from error

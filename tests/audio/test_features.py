@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 from pathlib import Path
@@ -239,10 +240,28 @@ def test_wrong_settings_are_named(tmp_path: Path, key: str, value: Any) -> None:
         read_feature_config(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "{", "{]"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "{]", '{"n_mels": ' + "1" * 5000 + "}", '{"a": ' + "[" * 100_000]
+)
 def test_files_that_are_not_json(tmp_path: Path, content: str) -> None:
     write(tmp_path, "preprocessor_config.json", content)
     with pytest.raises(CheckpointError, match=r"preprocessor_config\.json is not valid JSON"):
+        read_feature_config(tmp_path)
+
+
+def test_a_file_that_is_no_object(tmp_path: Path) -> None:
+    write(tmp_path, "preprocessor_config.json", [MELSPEC])
+    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json holds no JSON object"):
+        read_feature_config(tmp_path)
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied")  # root may read everything
+
+    write(tmp_path, "preprocessor_config.json", {})
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Permission denied\)"):
         read_feature_config(tmp_path)
 
 
@@ -258,6 +277,13 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
 def test_another_sample_rate(tmp_path: Path, content: Any) -> None:
     write(tmp_path, "preprocessor_config.json", content)
     with pytest.raises(UnsupportedModelError, match="8000"):
+        read_feature_config(tmp_path)
+
+
+@pytest.mark.parametrize("n_fft", [1025, 2048, 10**9])
+def test_a_transform_longer_than_the_shortest_recordings(tmp_path: Path, n_fft: int) -> None:
+    write(tmp_path, "preprocessor_config.json", {"n_fft": n_fft})
+    with pytest.raises(CheckpointError, match="n_fft must not exceed 1024"):
         read_feature_config(tmp_path)
 
 

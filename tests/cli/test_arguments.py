@@ -61,6 +61,8 @@ def test_without_options_the_model_gets_its_own_defaults(
             "max_new_tokens": None,
             "start_s": 0.0,
             "end_s": None,
+            "speakers": False,
+            "word_times": False,
         }
     ]
 
@@ -95,6 +97,18 @@ def test_every_option_reaches_the_model(
     ]
 
 
+@pytest.mark.parametrize("mark", ["speakers", "word_times"])
+def test_marks_reach_the_model(
+    mark: str, run: Callable[..., Any], model: Any, recording: Callable[..., Path]
+) -> None:
+    assert run("transcribe", recording("a.wav"), f"--{mark.replace('_', '-')}").code == 0
+    (call,) = model.calls
+    assert {name: call[name] for name in ("speakers", "word_times")} == {
+        "speakers": mark == "speakers",
+        "word_times": mark == "word_times",
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -125,6 +139,10 @@ def test_every_option_reaches_the_model(
         ("transcribe x --seed 18446744073709551616", "is not between 0 and 18446744073709551615"),
         ("transcribe x --max-new-tokens 0", "argument --max-new-tokens: 0 is not 1 or more"),
         ("transcribe - x -", "- (stdin) can be given only once"),
+        ("transcribe - -k X -", "- (stdin) can be given only once"),
+        ("transcribe x -k X y --fast z", "unrecognized arguments: y --fast z (try: granite-mlx"),
+        ("transcribe x --speakers --word-times", "argument --word-times: not allowed with"),
+        ("translate x --to fr --speakers", "unrecognized arguments: --speakers"),
         ("doctor x", "unrecognized arguments: x (try: granite-mlx doctor --help)"),
     ],
 )
@@ -136,7 +154,39 @@ def test_arguments_that_make_no_sense_end_before_the_model_is_loaded(
     if message is not None:
         assert ran.err.startswith("granite-mlx: ")
         assert message in ran.err
+        assert ". (try" not in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_files_may_stand_on_both_sides_of_an_option(
+    run: Callable[..., Any], model: Any, recording: Callable[..., Path]
+) -> None:
+    a, b, c = (recording(name) for name in ("a.wav", "b.wav", "c.wav"))
+    assert run("transcribe", a, "-k", "Erik", b, "--punctuate", c).code == 0
+    assert [call["audio"] for call in model.calls] == [str(a), str(b), str(c)]
+    assert {(*call["keywords"], call["punctuate"]) for call in model.calls} == {("Erik", True)}
+
+
+def test_a_name_that_begins_with_a_dash_may_stand_behind_an_option(
+    run: Callable[..., Any],
+    model: Any,
+    recording: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a = recording("a.wav")
+    monkeypatch.chdir(recording("-k.wav").parent)
+    assert run("transcribe", a, "-k", "Erik", "--", "-k.wav").code == 0
+    assert [call["audio"] for call in model.calls] == [str(a), "-k.wav"]
+
+
+def test_a_file_without_a_name_ends_it_before_the_model_is_loaded(
+    run: Callable[..., Any], model: Any, recording: Callable[..., Path]
+) -> None:
+    ran = run("transcribe", recording("a.wav"), "")
+    assert (ran.code, ran.out, model.loaded) == (2, "", [])
+    assert ran.err == (
+        "granite-mlx: one of the FILEs has an empty name; leave it out, or name a recording.\n"
+    )
 
 
 @pytest.mark.parametrize(

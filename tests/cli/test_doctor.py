@@ -9,7 +9,7 @@ import pytest
 from granite_mlx.cli.doctor import check_line, model_report, show_report, show_selftest
 from granite_mlx.cli.failures import NoModelError, explain
 from granite_mlx.cli.screen import Screen
-from granite_mlx.doctor import Check
+from granite_mlx.doctor import Check, failed_check
 
 GOOD = Check("encoder, 401 frames", "float32", 1.25e-6, 1e-4, True, "")
 BAD = Check("decoder", "bfloat16", 0.5, 0.02, False, "at (0, 3)")
@@ -94,3 +94,12 @@ def test_a_model_that_cannot_be_loaded(model: Any) -> None:
     with pytest.raises(NoModelError) as caught:
         model_report("missing", model.load)
     assert explain(caught.value) == "there is no model called missing."
+
+
+def test_an_error_of_many_lines_stays_on_one(screen: Screen, out: io.StringIO) -> None:
+    error = RuntimeError("[metal] cannot compile:\n  line 3\n  line 4")
+    assert show_selftest(screen, selftest(failed_check("decoder", "float16", error), GOOD)) == 1
+    failed, _, summary = out.getvalue().splitlines()
+    assert failed.startswith("FAIL  decoder")
+    assert failed.endswith("RuntimeError: [metal] cannot compile:   line 3   line 4")
+    assert summary == "1 of 2 checks passed"

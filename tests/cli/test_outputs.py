@@ -166,6 +166,19 @@ def test_a_folder_that_cannot_be_made(
     assert ran.err.count("\n") == 1
 
 
+def test_a_name_that_is_too_long_is_told_before_any_work(
+    run: Run, recording: Recordings, model: Any, tmp_path: Path
+) -> None:
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX")
+    fits = recording(f"{'x' * (longest - 4)}.wav", "words")
+    ran = run("transcribe", recording("a.wav"), fits, "-o", tmp_path / "out", "-f", "json")
+    assert (ran.code, model.loaded) == (2, [])
+    assert ran.err.startswith(f"granite-mlx: {fits}: its output would have a name that is too long")
+    assert ran.err.count("\n") == 1
+    assert run("transcribe", fits, "-o", tmp_path / "out").code == 0
+    assert [len(name) for name in contents(tmp_path / "out")] == [longest]
+
+
 def test_a_folder_that_may_not_be_written_to(
     run: Run, recording: Recordings, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,44 @@ def test_a_full_disk_is_one_line(arguments: list[str], finish: Run) -> None:
     assert (ran.code, ran.err) == (2, f"granite-mlx: {name}: No space left on device\n")
 
 
+def finish_redirected(redirection: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command with a shell's redirection; only a shell starts it without a stream."""
+    fake = Path(__file__).with_name("fake_speech.py")
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, fake, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=ENOUGH_S,
+    )
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_not_stop_it(
+    closed: str, recording: Recordings, tmp_path: Path
+) -> None:
+    speech, out = recording("a.wav", "!warn it repeats itself."), tmp_path / "out"
+    ran = finish_redirected(closed, "transcribe", speech, "missing.wav", "-o", out)
+    assert ran.returncode == 1
+    assert (out / "a.txt").read_text() == "words\n"
+    if "2>" not in closed:
+        assert [line.partition(": ")[2] for line in ran.stderr.splitlines()] == [
+            f"warning: {speech}: 0.50-1.00 s: it repeats itself.",
+            "missing.wav: there is no such file.",
+            "1 of 2 files failed: missing.wav",
+        ]
+
+
+def test_what_would_go_to_a_closed_stdout_goes_nowhere(recording: Recordings) -> None:
+    for arguments in (["--help"], ["transcribe", recording("a.wav")]):
+        ran = finish_redirected(">&-", *arguments)
+        assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_closed_stdin_is_an_empty_one(recording: Recordings) -> None:
+    ran = finish_redirected("<&-", "transcribe", "-")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "\n", "")
+
+
 def test_an_encoding_without_accents_does_not_stop_it(
     finish: Run, recording: Recordings, tmp_path: Path
 ) -> None:

@@ -6,11 +6,15 @@ from hypothesis import strategies as st
 
 from granite_mlx.audio.features import FeatureConfig
 from granite_mlx.decoding.budget import (
-    LEAST_TOKENS_PER_SECOND,
     SPARE_TOKENS,
+    TEXT,
+    TIMED_TEXT,
+    AnswerRate,
+    answer_rate,
     longest_audio_s,
     token_budget,
 )
+from granite_mlx.decoding.prompts import Task
 from granite_mlx.model.config import SpeechConfig, parse_config
 from granite_mlx.selftest.stages import CONFIG
 
@@ -25,6 +29,14 @@ def sized(window: int, downsample: int, positions: int) -> SpeechConfig:
 
 def test_the_published_model_takes_about_five_minutes() -> None:
     assert 4 * 60 < longest_audio_s(REAL, 50, 40, None) < 6 * 60
+
+
+def test_a_time_behind_each_word_leaves_half_the_room() -> None:
+    assert answer_rate(Task()) == answer_rate(Task(tags="speakers")) == TEXT
+    assert answer_rate(Task(tags="word_times")) == TIMED_TEXT
+    assert 2 * 60 < longest_audio_s(REAL, 50, 80, None, TIMED_TEXT) < 3 * 60
+    assert longest_audio_s(REAL, 50, 80, 1000, TIMED_TEXT) == longest_audio_s(REAL, 50, 80, 1000)
+    assert token_budget(REAL, 100, 10.0, None, TIMED_TEXT) == 320 + SPARE_TOKENS
 
 
 def test_a_budget_of_ones_own_takes_from_the_audio() -> None:
@@ -47,6 +59,7 @@ def test_no_room_for_audio() -> None:
     n_text_tokens=st.integers(1, 200),
     max_new_tokens=st.none() | st.integers(1, 500),
     share=st.floats(0.01, 1.0),
+    rate=st.sampled_from([TEXT, TIMED_TEXT]),
 )
 def test_what_is_taken_fits_the_context(
     window: int,
@@ -55,20 +68,22 @@ def test_what_is_taken_fits_the_context(
     n_text_tokens: int,
     max_new_tokens: int | None,
     share: float,
+    rate: AnswerRate,
 ) -> None:
     config = sized(window, min(window, downsample), positions)
-    limit_s = longest_audio_s(config, FEATURES.frames_per_second, n_text_tokens, max_new_tokens)
+    frames_per_second = FEATURES.frames_per_second
+    limit_s = longest_audio_s(config, frames_per_second, n_text_tokens, max_new_tokens, rate)
     n_samples = int(limit_s * share * 16000)
     if n_samples == 0:
         return
     n_prompt = n_text_tokens + config.n_audio_tokens(FEATURES.n_frames(n_samples))
-    budget = token_budget(config, n_prompt, n_samples / 16000, max_new_tokens)
+    budget = token_budget(config, n_prompt, n_samples / 16000, max_new_tokens, rate)
     assert budget >= 1
     assert n_prompt + budget <= positions
     if max_new_tokens is not None:
         assert budget == max_new_tokens
     else:
-        assert budget >= LEAST_TOKENS_PER_SECOND * n_samples / 16000
+        assert budget >= rate.least * n_samples / 16000
 
 
 def test_the_duration_decides_unless_told_otherwise() -> None:

@@ -36,6 +36,7 @@ def test_one_spelling_of_accents() -> None:
 
 def test_runs_of_spaces_are_one() -> None:
     assert read_keywords(["New   York", "New York", "  a  b  "]) == ("New York", "a b")
+    assert read_keywords(["New\u00a0York", "New \u3000York"]) == ("New York",)
 
 
 @pytest.mark.parametrize("wrong", ["Kubernetes", "", b"Siobhan", "a,b"])
@@ -71,9 +72,9 @@ def test_neither_list_nor_path(wrong: Any) -> None:
         ("a\nb", "control character"),
         ("a\0b", "control character"),
         ("a\x1b[1m", "control character"),
-        ("a\u202eb", "control character"),
         ("a\ud800", "control character"),
-        ("a\ufeffb", "control character"),
+        ("a\u2028b", "control character"),
+        ("a\u2029b", "control character"),
         ("x" * (LONGEST_TERM + 1), f"at most {LONGEST_TERM}"),
     ],
 )
@@ -84,10 +85,16 @@ def test_terms_that_are_refused(term: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "term", ["C#", "C++", "x" * LONGEST_TERM, "#1", "l'été", "東京", "<b>", "a|b", "{x}", "50 %"]
+    "term",
+    ["C#", "C++", "x" * LONGEST_TERM, "#1", "l'été", "東京", "<b>", "a|b", "{x}", "50 %"],
 )
 def test_terms_that_are_taken(term: str) -> None:
     assert read_keywords([term]) == (term,)
+
+
+def test_invisible_joiners_belong_to_the_spelling() -> None:
+    terms = ("می\u200cخواهم", "क्\u200dष", "👩\u200d🚀")
+    assert read_keywords(terms) == terms
 
 
 @settings(deadline=None)
@@ -197,3 +204,8 @@ def test_reports(term: str, text: str, found: bool) -> None:
 def test_reports_keep_the_order() -> None:
     reports = report_keywords(["b", "a"], "a")
     assert [(report.term, report.found) for report in reports] == [("b", False), ("a", True)]
+
+
+def test_no_term_is_offered_where_nobody_was_asked() -> None:
+    (report,) = report_keywords(["Ada"], None)
+    assert (report.offered, report.found) == (False, False)

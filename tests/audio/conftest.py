@@ -1,0 +1,8 @@
+import pytest
+
+from .sounds import encode
+
+
+@pytest.fixture
+def flac() -> bytes:
+    return encode("FLAC")
