@@ -27,6 +27,9 @@ RENAMES: tuple[tuple[str, str], ...] = (
 )
 """(prefix in some checkpoint, prefix in the published one); the first that fits is replaced."""
 
+ADAPTED = ".base_layer."
+"""What stands in the name of a matrix that was saved with an adapter around it."""
+
 IGNORED_SUFFIXES = (".num_batches_tracked",)
 """Counters of training."""
 
@@ -38,6 +41,7 @@ _DEPTHWISE = "depth_conv.conv."
 
 def published_name(name: str) -> str:
     """The published name of a tensor that some version of transformers wrote."""
+    name = name.replace(ADAPTED, ".")
     for prefix, published in RENAMES:
         if name.startswith(prefix):
             return published + name.removeprefix(prefix)
@@ -49,9 +53,14 @@ def is_ignored(name: str) -> bool:
     return name.endswith(IGNORED_SUFFIXES)
 
 
+def is_pointwise(name: str) -> bool:
+    """Whether a tensor is the kernel of a 1x1 convolution, which is a matrix here."""
+    return name.endswith(_POINTWISE)
+
+
 def sources(ours: str, shape: Shape) -> dict[str, tuple[Shape, ...]]:
     """The published tensors that one of ours is made of, each with the shapes that it may have."""
-    if ours.endswith(_POINTWISE):
+    if is_pointwise(ours):
         n_out, n_in = shape
         return {ours: ((n_out, n_in, 1), (n_out, 1, n_in), (n_out, n_in))}
     if _DEPTHWISE in ours:

@@ -5,6 +5,7 @@
     │   └── AudioTooLongError    it is longer than the model's context allows
     ├── CheckpointError          the model's files are missing, damaged or inconsistent
     │   └── UnsupportedModelError  another architecture, or a setting that we do not compute
+    ├── ConversionError          a conversion cannot be made, or lost more quality than allowed
     └── LanguageError            an unknown language, or a pair that the model does not translate
 
 Wrong arguments raise ``ValueError`` or ``TypeError`` as everywhere in Python.
@@ -15,6 +16,7 @@ __all__ = [
     "AudioError",
     "AudioTooLongError",
     "CheckpointError",
+    "ConversionError",
     "GraniteError",
     "LanguageError",
     "UnsupportedModelError",
@@ -39,6 +41,10 @@ class CheckpointError(GraniteError):
 
 class UnsupportedModelError(CheckpointError):
     """A checkpoint is of an architecture, or uses a setting, that granite-mlx does not compute."""
+
+
+class ConversionError(GraniteError):
+    """A recipe, source or destination cannot be used, or the result fell short of its limits."""
 
 
 class LanguageError(GraniteError):

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import mlx.core as mx
 
 from granite_mlx.audio.features import read_feature_config
-from granite_mlx.decoding.prompts import Family
+from granite_mlx.convert.adapter import merged, read_adapted_headers
+from granite_mlx.decoding.chat_template import ChatTemplate
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.engine import MLXThread, shared_thread
 from granite_mlx.errors import CheckpointError
-from granite_mlx.model.checkpoint import Checkpoint, find_checkpoint
+from granite_mlx.model.checkpoint import Checkpoint, find_checkpoint, split_recipe
 from granite_mlx.model.config import parse_config
-from granite_mlx.model.folder import read_chat_template, read_config
+from granite_mlx.model.family import SECOND_HEAD_NAME, model_family
+from granite_mlx.model.folder import (
+    TOKENIZER_NAME,
+    read_chat_template,
+    read_config,
+    read_special_tokens,
+)
 from granite_mlx.model.memory import check_memory
-from granite_mlx.model.shards import read_headers
+from granite_mlx.model.quantisation import QuantFormat, quantise_modules, quantised_formats
+from granite_mlx.model.sources import SourceOf, ported
 from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.model.weights import (
     DTYPES,
     check_tensors,
     load_weights,
-    n_parameters,
     stored_dtype,
+    weights_bytes,
 )
-from granite_mlx.speech import GraniteSpeech
+from granite_mlx.speech import SHORTEST_AUDIO_S, GraniteSpeech
 
 CACHE_LIMIT_BYTES = 1 << 30
 """MLX keeps freed buffers for reuse; without a limit they pile up as lengths vary."""
+
+Arrange = Callable[[SpeechModel, Mapping[str, QuantFormat]], SourceOf]
+"""Readies a new model for a checkpoint that stores some matrices quantised, by module path, and
+tells what the model's tensors are then made of."""
 
 
 def load(
@@ -45,50 +57,97 @@ def load(
         model: a Hugging Face id, a folder, or "demo" for the small one that comes with the
             package. None takes the environment's GRANITE_MLX_MODEL, or else
             ibm-granite/granite-4.0-1b-speech. What is in the Hugging Face cache is used without
-            a network call.
+            a network call. A recipe's name behind it, as in "demo:q8", converts it once and keeps
+            the result in a cache: less memory, more speed.
         revision: branch, tag or commit of a Hugging Face id.
         dtype: "float32", "float16" or "bfloat16"; None keeps the checkpoint's.
-        on_progress: called with (bytes done, bytes in all) during a download.
+        on_progress: called with (bytes done, bytes in all) during a download or a conversion.
 
     Raises:
-        CheckpointError: the checkpoint cannot be found, fetched or read, or does not fit in memory.
+        CheckpointError: the checkpoint cannot be found, fetched, converted or read, or does not
+            fit in memory.
         UnsupportedModelError: it is of an architecture that granite-mlx does not compute.
         ValueError: an unknown dtype.
     """
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")
-    checkpoint = find_checkpoint(model, revision, on_progress)
+    checkpoint = _find(model, revision, on_progress)
     thread = shared_thread()
     return thread.run(open_model, checkpoint, dtype, thread)
 
 
-def open_model(checkpoint: Checkpoint, dtype: str | None, thread: MLXThread) -> GraniteSpeech:
+def _find(
+    model: str | os.PathLike[str] | None,
+    revision: str | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> Checkpoint:
+    asked = split_recipe(model)
+    if asked is None:
+        return find_checkpoint(model, revision, on_progress)
+    from granite_mlx.convert.variants import cached_conversion  # which few need
+
+    base, recipe_name = asked
+    return cached_conversion(base, recipe_name, revision, on_progress)
+
+
+def as_stored(network: SpeechModel, formats: Mapping[str, QuantFormat]) -> SourceOf:
+    """Quantised matrices are computed with as they are."""
+    quantise_modules(network, formats)
+    return ported
+
+
+def open_model(
+    checkpoint: Checkpoint, dtype: str | None, thread: MLXThread, arrange: Arrange = as_stored
+) -> GraniteSpeech:
     """Load a checkpoint on the MLX thread, which calls this.
 
     Everything that can be checked is checked before the weights are read.
     """
     folder = checkpoint.folder
     config = parse_config(read_config(folder))
+    template = ChatTemplate(read_chat_template(folder), read_special_tokens(folder), folder)
     tokenizer = SpeechTokenizer(
-        folder / "tokenizer.json", read_chat_template(folder), config.audio_token_index
+        folder / TOKENIZER_NAME, template, config.audio_token_index, config.text.vocab_size
     )
     features = read_feature_config(folder)
-    if 2 * features.n_mels != config.encoder.input_dim:
+    headers, updates = read_adapted_headers(folder)
+    dtype = dtype or stored_dtype(headers)
+    network = SpeechModel(config)
+    formats = quantised_formats(config.quantisation, headers)
+    source_of = merged(updates, arrange(network, formats))
+    check_tensors(network, headers, source_of)
+    check_memory(weights_bytes(network, DTYPES[dtype]), checkpoint.model_id)
+    has_second_head = (folder / SECOND_HEAD_NAME).exists()
+    family = model_family(_name_of(folder), config, has_second_head)
+    speech = GraniteSpeech(
+        checkpoint.model_id, family, config, features, tokenizer, network, thread
+    )
+    _check_sizes(speech, folder)
+    _cap_cache()
+    load_weights(network, headers, DTYPES[dtype], source_of, thread.checkpoint)
+    return speech
+
+
+def _name_of(folder: Path) -> str:
+    """The folder's name, or the repository's where the folder lies in the Hugging Face cache."""
+    folder = Path(os.path.abspath(folder))  # "." has no name
+    return folder.parents[1].name if folder.parent.name == "snapshots" else folder.name
+
+
+def _check_sizes(speech: GraniteSpeech, folder: Path) -> None:
+    """The files of a checkpoint must fit together, and leave room for audio."""
+    config, n_mels = speech.config, speech.features.n_mels
+    if 2 * n_mels != config.encoder.input_dim:
         raise CheckpointError(
-            f"{folder}: the preprocessor's n_mels is {features.n_mels}, but config.json's "
+            f"{folder}: the preprocessor's n_mels is {n_mels}, but config.json's "
             f"encoder_config.input_dim is {config.encoder.input_dim}, which must be twice that; "
             "the two files do not belong together."
         )
-    headers = read_headers(folder)
-    dtype = dtype or stored_dtype(headers)
-    network = SpeechModel(config)
-    check_tensors(network, headers)
-    check_memory(n_parameters(network) * DTYPES[dtype].size, checkpoint.model_id)
-    _cap_cache()
-    load_weights(network, headers, DTYPES[dtype])
-    return GraniteSpeech(
-        checkpoint.model_id, _family(checkpoint), config, features, tokenizer, network, thread
-    )
+    if speech.max_duration_s < SHORTEST_AUDIO_S:
+        raise CheckpointError(
+            f"{folder}: config.json's text_config.max_position_embeddings is "
+            f"{config.text.max_position_embeddings}, which leaves no room for audio."
+        )
 
 
 def _cap_cache() -> None:
@@ -96,10 +155,3 @@ def _cap_cache() -> None:
     previous = mx.set_cache_limit(CACHE_LIMIT_BYTES)
     if previous < CACHE_LIMIT_BYTES:
         mx.set_cache_limit(previous)
-
-
-def _family(checkpoint: Checkpoint) -> Family:
-    """The wording that a checkpoint was trained with; 4.1 and later carry a second CTC head."""
-    name = Path(checkpoint.model_id).name
-    later = any(version in name for version in ("4.1", "5.0"))
-    return "4.1" if later or (checkpoint.folder / "out_llm.safetensors").exists() else "4.0"

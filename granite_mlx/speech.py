@@ -10,29 +10,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import mlx.core as mx
 import numpy as np
 
-from granite_mlx.audio.features import FeatureConfig, log_mel
-from granite_mlx.audio.files import SAMPLE_RATE, load_audio
+from granite_mlx.audio.features import FeatureConfig, encoder_input
+from granite_mlx.audio.files import SAMPLE_RATE, AudioSource, load_audio
 from granite_mlx.ctc.greedy import greedy_text
-from granite_mlx.decoding.budget import longest_audio_s, token_budget
+from granite_mlx.decoding.answer import answer_warnings, read_answer
+from granite_mlx.decoding.budget import answer_rate, longest_audio_s, token_budget
 from granite_mlx.decoding.generate import Generated, generate
 from granite_mlx.decoding.keywords import read_keywords, report_keywords
 from granite_mlx.decoding.languages import spoken_language, translation_pair
-from granite_mlx.decoding.prompts import Family, Task, instruction
+from granite_mlx.decoding.prompts import Task, instruction, system_prompt, tags_for
 from granite_mlx.decoding.sampling import Sampler, make_sampler
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.engine import MLXThread
 from granite_mlx.model.config import SpeechConfig
+from granite_mlx.model.family import Family
 from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.model.weights import DTYPES
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
-
-if TYPE_CHECKING:
-    from granite_mlx.audio.files import AudioSource
 
 SHORTEST_AUDIO_S = 0.04
 """Less than two encoder frames holds no word."""
@@ -61,10 +59,14 @@ class _Request:
 
 
 class GraniteSpeech:
-    """A loaded model. Its methods may be called from any thread; they run one at a time.
+    """A loaded model. Its methods may be called from any thread.
+
+    Recordings are read on the caller's thread; what MLX computes runs on one thread, for one
+    caller at a time.
 
     Made by `granite_mlx.load`. A ``with`` block, or `close`, frees its memory. `model_id` is
-    "demo", a Hugging Face id, or the folder as it was given.
+    "demo", a Hugging Face id, or the folder as it was given; `family` decides what the model is
+    asked.
     """
 
     def __init__(
@@ -82,12 +84,12 @@ class GraniteSpeech:
         self.features = features
         self.tokenizer = tokenizer
         self._network: SpeechModel | None = network
-        self._family = family
+        self.family = family
         self._thread = thread
 
     @property
     def network(self) -> SpeechModel:
-        """The weights. RuntimeError once the model is closed."""
+        """The weights, for work on the MLX thread. RuntimeError once the model is closed."""
         if self._network is None:
             raise RuntimeError(f"the model {self.model_id} is closed; load it again.")
         return self._network
@@ -100,7 +102,7 @@ class GraniteSpeech:
     @property
     def max_duration_s(self) -> float:
         """The longest recording, in seconds, that a plain transcription takes."""
-        return self._longest_audio_s(instruction(Task(), self._family), None)
+        return self._longest_audio_s(Task(), None)
 
     def transcribe(
         self,
@@ -110,6 +112,8 @@ class GraniteSpeech:
         keywords: Iterable[str] | Path | None = None,
         language: str | None = None,
         punctuate: bool = False,
+        speakers: bool = False,
+        word_times: bool = False,
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
@@ -126,30 +130,33 @@ class GraniteSpeech:
             keywords: terms whose spelling is to be used where they are spoken, as a list or a
                 `pathlib.Path` to a file with one a line.
             language: the spoken language, by code or English name. It is noted in the result;
-                models after 4.0 are told it when `punctuate` is set.
+                models after 4.0 are told it, 4.1 only when `punctuate` is set.
             punctuate: ask for punctuation and capital letters.
+            speakers: make a segment of each speaker's turn (4.1-2b-plus only). A turn's times
+                are then those of the whole recording: the model does not tell them.
+            word_times: ask when each word is said (4.1-2b-plus only, and not with `speakers`).
             temperature: 0 takes the most probable token; above 0 tokens are sampled.
             top_p: sample from the smallest set of tokens with this probability.
             seed: makes sampling repeatable.
             max_new_tokens: the most tokens of text; None lets the duration decide.
             start_s: where to begin, in seconds.
             end_s: where to end, in seconds; None is the recording's end.
-            on_progress: called with a fraction from 0 to 1, on the MLX thread.
+            on_progress: called with a fraction from 0 to 1, on the MLX thread or the caller's.
 
         Raises:
             AudioError: the recording cannot be read.
             AudioTooLongError: it does not fit the model's context.
             LanguageError: `language` is unknown or not one that the model hears.
             TypeError: `keywords` is a bare string, or `audio` of a wrong type.
-            ValueError: any other option out of range, or an empty keyword.
+            ValueError: any other option out of range or not for this model, or an empty keyword.
         """
         spoken = None if language is None else spoken_language(language)
-        task = Task(None, spoken, punctuate, read_keywords(keywords))
+        tags = tags_for(speakers, word_times)
+        task = Task(None, spoken, punctuate, read_keywords(keywords), tags)
         sampler = make_sampler(temperature, top_p, seed)
         budget = self._checked_budget(max_new_tokens)
-        audio = _computed(audio)
         request = _Request(audio, sample_rate, start_s, end_s, task, sampler, budget, on_progress)
-        return self._thread.run(self._listen, request)
+        return self._listen(request)
 
     def translate(
         self,
@@ -176,15 +183,15 @@ class GraniteSpeech:
                 the other spoken languages to English.
 
         The other arguments and errors are those of `transcribe`; a pair that the model was not
-        trained for is a LanguageError as far as `language` tells what is spoken.
+        trained for is a LanguageError as far as `language` tells what is spoken. 4.1-2b-plus
+        translates nothing.
         """
         spoken, target = translation_pair(language, to)
         task = Task(target, spoken, punctuate, read_keywords(keywords))
         sampler = make_sampler(temperature, top_p, seed)
         budget = self._checked_budget(max_new_tokens)
-        audio = _computed(audio)
         request = _Request(audio, sample_rate, start_s, end_s, task, sampler, budget, on_progress)
-        return self._thread.run(self._listen, request)
+        return self._listen(request)
 
     def ctc_text(
         self,
@@ -196,19 +203,23 @@ class GraniteSpeech:
     ) -> str:
         """What the encoder's character head alone hears: quick, unpunctuated, less exact.
 
-        Arguments and errors as in `transcribe`. Letters beyond Latin-1 are missing.
+        Arguments and errors as in `transcribe`; `max_duration_s` is the longest it hears. Letters
+        beyond Latin-1 are missing.
         """
-        audio = _computed(audio)
+        _ = self.network  # nothing is read for a closed model
+        samples = load_audio(
+            audio,
+            sample_rate=sample_rate,
+            start_s=start_s,
+            end_s=end_s,
+            max_duration_s=self.max_duration_s,
+        )
+        return "" if _silence(samples) is not None else self._thread.run(self._spell, samples)
 
-        def work() -> str:
-            network = self.network
-            samples = load_audio(audio, sample_rate=sample_rate, start_s=start_s, end_s=end_s)
-            if _silence(samples) is not None:
-                return ""
-            encoded = network.encoder(self.log_mel(samples))
-            return greedy_text(network.encoder.ctc_logits(encoded.frames)[0])
-
-        return self._thread.run(work)
+    def prompt_ids(self, instruction: str) -> tuple[list[int], int]:
+        """Token ids of the prompt around an instruction, and where in it the audio belongs."""
+        prompt = self.tokenizer.prompt(instruction, system_prompt(self.family))
+        return self.tokenizer.encode_prompt(prompt)
 
     def close(self) -> None:
         """Free the weights. The model cannot be used afterwards; closing it twice does no harm."""
@@ -236,12 +247,13 @@ class GraniteSpeech:
         return max_new_tokens
 
     def _listen(self, request: _Request) -> Transcript:
-        """The whole path, on the MLX thread."""
-        task, network = request.task, self.network
+        """The whole path, on the caller's thread but for what MLX computes."""
+        _ = self.network  # nothing is read for a closed model
+        task = request.task
 
         # 1. The question, which decides how much room is left for audio.
-        question = instruction(task, self._family)
-        limit_s = self._longest_audio_s(question, request.max_new_tokens)
+        question = instruction(task, self.family)
+        limit_s = self._longest_audio_s(task, request.max_new_tokens)
         if limit_s < SHORTEST_AUDIO_S:
             raise ValueError(
                 "keywords and max_new_tokens leave no room for audio in the model's context of "
@@ -260,65 +272,85 @@ class GraniteSpeech:
         silence = _silence(samples)
         if silence is not None:
             request.report(1.0)
-            return self._transcript(request, duration_s, "", [silence])
+            return self._transcript(request, duration_s, None, [silence])
 
-        # 3. Samples to features (1, T, 160), features to frames (1, T, D), frames to audio tokens.
-        encoded = network.encoder(self.log_mel(samples))
-        audio = network.projector(encoded.frames)[0]  # (n_audio_tokens, H)
+        # 3. Samples to features, to frames, to audio tokens, to the tokens of the answer.
+        answer, budget = self._thread.run(self._answer, request, samples, question)
+
+        # 4. Tokens to text, text to a transcript.
+        text = self.tokenizer.decode(answer.ids).strip()
+        end_s = request.start_s + duration_s
+        segments = read_answer(text, self.family, request.start_s, end_s)
+        warnings = answer_warnings(answer, budget, task, self.family, segments)
+        request.report(1.0)
+        return self._transcript(request, duration_s, segments, warnings)
+
+    def _answer(
+        self, request: _Request, samples: np.ndarray, question: str
+    ) -> tuple[Generated, int]:
+        """The third step, on the MLX thread. Also tells how many tokens the answer may have."""
+        network, checkpoint = self.network, self._thread.checkpoint
+
+        # 3.1 Samples to features (1, T, 160), features to frames (1, T, D).
+        features = encoder_input(samples, self.features, network.dtype)
+        frames = network.encoder(features).frames
+        mx.eval(frames)
+        checkpoint()
+
+        # 3.2 Frames to audio tokens (n_audio, H).
+        audio = network.projector(frames)[0]
         mx.eval(audio)
-        self._thread.checkpoint()
+        checkpoint()
         request.report(0.3)
 
-        # 4. The question around the audio tokens, as embeddings (n, H).
-        embedded = self.embed_prompt(audio, question)
+        # 3.3 The question around the audio tokens, as embeddings (n, H).
+        prompt = network.embed_prompt(*self.prompt_ids(question), audio)
 
-        # 5. Embeddings to tokens.
-        budget = token_budget(self.config, len(embedded), duration_s, request.max_new_tokens)
-
-        def on_step(n_tokens: int) -> None:
-            self._thread.checkpoint()
-            request.report(0.3 + 0.7 * n_tokens / budget)
-
-        (answer,) = generate(
-            network.language_model,
-            self.config.text,
-            [embedded],
-            request.sampler,
-            budget,
-            on_step,
+        # 3.4 Embeddings to tokens.
+        budget = token_budget(
+            self.config,
+            len(prompt),
+            len(samples) / SAMPLE_RATE,
+            request.max_new_tokens,
+            answer_rate(request.task),
         )
 
-        # 6. Tokens to text, text to a transcript.
-        text = self.tokenizer.decode(answer.ids).strip()
-        request.report(1.0)
-        return self._transcript(request, duration_s, text, _warnings(answer, budget))
+        def on_step(n_tokens: int) -> None:
+            checkpoint()
+            request.report(0.3 + 0.7 * n_tokens / budget)
+
+        decoder, text = network.language_model, self.config.text
+        (answer,) = generate(decoder, text, [prompt], request.sampler, budget, on_step)
+        return answer, budget
+
+    def _spell(self, samples: np.ndarray) -> str:
+        """What the character head hears, on the MLX thread."""
+        network = self.network
+        features = encoder_input(samples, self.features, network.dtype)
+        frames = network.encoder(features).frames
+        return greedy_text(network.encoder.ctc_logits(frames)[0])
 
     def _unload(self) -> None:
         self._network = None
         mx.clear_cache()
 
-    def log_mel(self, samples: np.ndarray) -> mx.array:
-        """Features (1, T, 160) of float32 samples (n,) at 16 kHz, in the network's precision."""
-        return log_mel(mx.array(samples), self.features)[None].astype(self.network.dtype)
-
-    def embed_prompt(self, audio: mx.array, instruction: str) -> mx.array:
-        """The prompt around an instruction with audio tokens (n_audio, H) in it: (n, H)."""
-        ids, at = self.tokenizer.encode_prompt(self.tokenizer.prompt(instruction), 0)
-        text = self.network.language_model.embed(mx.array(ids))
-        return mx.concatenate([text[:at], audio, text[at:]])
-
-    def _longest_audio_s(self, question: str, max_new_tokens: int | None) -> float:
-        n_text_tokens = len(self.tokenizer.encode_prompt(self.tokenizer.prompt(question), 0)[0])
-        frames_per_second = self.features.frames_per_second
-        return longest_audio_s(self.config, frames_per_second, n_text_tokens, max_new_tokens)
+    def _longest_audio_s(self, task: Task, max_new_tokens: int | None) -> float:
+        n_text_tokens = len(self.prompt_ids(instruction(task, self.family))[0])
+        frames_per_second, rate = self.features.frames_per_second, answer_rate(task)
+        return longest_audio_s(self.config, frames_per_second, n_text_tokens, max_new_tokens, rate)
 
     def _transcript(
-        self, request: _Request, duration_s: float, text: str, warnings: list[TranscriptWarning]
+        self,
+        request: _Request,
+        duration_s: float,
+        segments: tuple[Segment, ...] | None,
+        warnings: Iterable[TranscriptWarning],
     ) -> Transcript:
-        end_s = request.start_s + duration_s
+        """What the caller gets; `segments` is None where there was nothing to ask the model."""
         task = request.task
+        text = None if segments is None else "\n".join(segment.text for segment in segments)
         return Transcript(
-            segments=(Segment(request.start_s, end_s, text),) if text else (),
+            segments=segments or (),
             language=task.spoken,
             target_language=task.to,
             task="transcribe" if task.to is None else "translate",
@@ -327,13 +359,6 @@ class GraniteSpeech:
             warnings=tuple(warnings),
             keywords=report_keywords(task.keywords, text),
         )
-
-
-def _computed(audio: AudioSource) -> AudioSource:
-    """On the caller's thread: no other one can compute what an MLX array still promises."""
-    if isinstance(audio, mx.array):
-        mx.eval(audio)
-    return audio
 
 
 def _silence(samples: np.ndarray) -> TranscriptWarning | None:
@@ -346,10 +371,3 @@ def _silence(samples: np.ndarray) -> TranscriptWarning | None:
     if abs(samples).max() <= SILENCE_PEAK:
         return TranscriptWarning("silence", "the recording is silent.", None, None)
     return None
-
-
-def _warnings(answer: Generated, budget: int) -> list[TranscriptWarning]:
-    if answer.finished:
-        return []
-    message = f"the text was cut off after {budget} tokens; it may be incomplete or repeat itself."
-    return [TranscriptWarning("cut_off", message, None, None)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypedDict, Unpack
+from typing import BinaryIO, Protocol, TypedDict, Unpack
 
 from granite_mlx.transcript import Transcript
 
@@ -40,15 +40,17 @@ class SpeechModel(Protocol):
 
     def transcribe(
         self,
-        audio: str | bytes,
+        audio: str | BinaryIO,
         *,
+        speakers: bool = False,
+        word_times: bool = False,
         on_progress: FractionProgress | None = None,
         **options: Unpack[RecognitionOptions],
     ) -> Transcript: ...
 
     def translate(
         self,
-        audio: str | bytes,
+        audio: str | BinaryIO,
         *,
         to: str,
         on_progress: FractionProgress | None = None,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from typing import BinaryIO
 
 from granite_mlx.cli.arguments import add_recognition_arguments
 from granite_mlx.cli.batch import run_batch
@@ -25,17 +27,28 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     add_recognition_arguments(parser)
+    marks = parser.add_argument_group("marks in the text").add_mutually_exclusive_group()
+    marks.add_argument(
+        "--speakers", action="store_true", help="tell who is speaking (granite-speech-4.1-2b-plus)"
+    )
+    marks.add_argument(
+        "--word-times",
+        action="store_true",
+        help="tell when each word is said (granite-speech-4.1-2b-plus)",
+    )
 
 
 def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int:
     """Transcribe the recordings. -> exit code."""
-    return run_batch(arguments, screen, load, _transcribe)
+    marks = {"speakers": arguments.speakers, "word_times": arguments.word_times}
+    return run_batch(arguments, screen, load, partial(_transcribe, marks=marks))
 
 
 def _transcribe(
     model: SpeechModel,
-    audio: str | bytes,
+    audio: str | BinaryIO,
     options: RecognitionOptions,
     on_progress: FractionProgress,
+    marks: dict[str, bool],
 ) -> Transcript:
-    return model.transcribe(audio, on_progress=on_progress, **options)
+    return model.transcribe(audio, on_progress=on_progress, **marks, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import BinaryIO
 
 from granite_mlx.cli.arguments import add_recognition_arguments, target
 from granite_mlx.cli.batch import run_batch
@@ -39,7 +40,7 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
 
     def translate(
         model: SpeechModel,
-        audio: str | bytes,
+        audio: str | BinaryIO,
         options: RecognitionOptions,
         on_progress: FractionProgress,
     ) -> Transcript:

@@ -68,6 +68,25 @@ def find_checkpoint(
     return Checkpoint(folder, name, revision=folder.name)
 
 
+def split_recipe(model: str | os.PathLike[str] | None) -> tuple[str, str] | None:
+    """("demo", "q8") of "demo:q8"; None for a model without a recipe behind it.
+
+    A folder whose own name has a colon in it is a folder.
+    """
+    if model is None:
+        model = os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+    if not isinstance(model, str) or os.path.exists(os.path.expanduser(model)):
+        return None
+    base, colon, recipe = model.rpartition(":")
+    known = base == DEMO or os.path.isdir(os.path.expanduser(base)) or _is_hub_id(base)
+    return (base, recipe) if colon and known else None
+
+
+def is_local_or_cached(model: str) -> bool:
+    """Whether a checkpoint is here as a whole; makes no network call."""
+    return _local_folder(model) is not None or _find_cached(model, None) is not None
+
+
 def _local_folder(model: str | os.PathLike[str]) -> Path | None:
     """The folder that `model` names, or None for a hub id."""
     name = os.fspath(model)
@@ -82,15 +101,8 @@ def _local_folder(model: str | os.PathLike[str]) -> Path | None:
         return Path(path)
     if os.path.exists(path):
         raise CheckpointError(f"{name} is a file; give the folder that holds config.json.")
-    if isinstance(model, str):
-        base, colon, _ = name.partition(":")
-        if colon and (base == DEMO or os.path.isdir(os.path.expanduser(base)) or _is_hub_id(base)):
-            raise CheckpointError(
-                f"{name!r} asks for a quantised copy, which a later version will make; "
-                f"for now use {base!r}."
-            )
-        if _is_hub_id(name):
-            return None
+    if isinstance(model, str) and _is_hub_id(name):
+        return None
     raise CheckpointError(
         f"there is no folder {name!r}, and it is not a model id of the hub such as {DEFAULT_MODEL}."
     )

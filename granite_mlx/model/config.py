@@ -7,15 +7,27 @@ compute, raises an error that names the key. Keys that only matter in training a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeVar, get_type_hints
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from granite_mlx.errors import CheckpointError, UnsupportedModelError
+from granite_mlx.model.quantisation import Quantisation, parse_quantisation
 
 C = TypeVar("C")
 
+MODEL_TYPES = ("granite_speech", "granite_speech_plus")
+
+_ORIGINAL = "original_max_position_embeddings"
+_BETAS = ("beta_fast", "beta_slow")
+
 LARGEST = 2**31 - 1
-"""MLX counts sizes in 32 bits; no number in a published config.json comes near."""
+"""MLX counts sizes in 32 bits."""
+
+LARGEST_INTEGER = 2**24
+"""No integer in a published config.json comes near."""
+
+MOST_LAYERS = 1000
+"""Published models have 40; each takes time to set up before its weights are looked for."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +45,18 @@ class EncoderConfig:
     max_pos_emb: int
     conv_kernel_size: int
     conv_expansion_factor: int
+    cat_hidden_layers: tuple[int, ...] = ()
+    """Blocks, 0 the input and 1 the first, whose outputs the projector reads too; ascending."""
 
     @property
     def inner_dim(self) -> int:
         """Channels of the depthwise convolution."""
         return self.hidden_dim * self.conv_expansion_factor
+
+    @property
+    def frame_dim(self) -> int:
+        """Width of the frames that the projector reads."""
+        return self.hidden_dim * (len(self.cat_hidden_layers) + 1)
 
 
 @dataclass(frozen=True)
@@ -53,6 +72,23 @@ class ProjectorConfig:
     hidden_act: str = "gelu"
     cross_attention_frequency: int = 1
     use_qformer_text_input: bool = False
+
+
+@dataclass(frozen=True)
+class YarnConfig:
+    """Rotary positions stretched beyond the trained context (Peng et al., arXiv 2309.00071).
+
+    `attention_factor` and the two `mscale` are None where the factor alone decides.
+    """
+
+    factor: float
+    original_max_position_embeddings: int
+    attention_factor: float | None = None
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    mscale: float | None = None
+    mscale_all_dim: float | None = None
+    truncate: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,6 +112,7 @@ class TextConfig:
     attention_bias: bool = False
     mlp_bias: bool = False
     rope_theta: float = 10000.0
+    yarn: YarnConfig | None = None
 
     @property
     def head_dim(self) -> int:
@@ -93,6 +130,7 @@ class SpeechConfig:
     window_size: int
     downsample_rate: int
     tie_word_embeddings: bool
+    quantisation: Quantisation | None
 
     @property
     def n_queries(self) -> int:
@@ -112,26 +150,15 @@ def parse_config(raw: Mapping[str, Any]) -> SpeechConfig:
         CheckpointError: a key is missing, ill-typed or out of range.
     """
     model_type = raw.get("model_type")
-    if model_type != "granite_speech":
+    if model_type not in MODEL_TYPES:
         raise UnsupportedModelError(
-            f"config.json: model_type {model_type!r} is not supported; granite-mlx runs "
-            f"'granite_speech' checkpoints such as ibm-granite/granite-4.0-1b-speech"
-            f"{_kin(model_type)}."
+            f"config.json: model_type {model_type!r} is not supported{_kin(model_type)}; "
+            f"granite-mlx runs {' and '.join(map(repr, MODEL_TYPES))} checkpoints such as "
+            "ibm-granite/granite-4.0-1b-speech."
         )
-    for key in ("quantization", "quantization_config"):
-        if raw.get(key) is not None:
-            raise UnsupportedModelError(
-                f"config.json: {key} is set, and quantised checkpoints cannot be loaded yet; "
-                "use the bf16 checkpoint."
-            )
-    if raw.get("has_lora_adapter"):
-        raise UnsupportedModelError(
-            "config.json: has_lora_adapter is true, and adapters cannot be merged yet; "
-            "use a checkpoint without one, such as ibm-granite/granite-4.0-1b-speech."
-        )
-    encoder = _parse(EncoderConfig, _section(raw, "encoder_config"), "encoder_config")
+    encoder = _parse_encoder(_section(raw, "encoder_config"))
     projector = _parse(ProjectorConfig, _section(raw, "projector_config"), "projector_config")
-    text = _parse(TextConfig, _flatten_rope(_section(raw, "text_config")), "text_config")
+    text = _parse_text(_section(raw, "text_config"))
     tied = raw.get("tie_word_embeddings", raw["text_config"].get("tie_word_embeddings", True))
     tied = _typed(tied, bool, "config.json: tie_word_embeddings")
     config = SpeechConfig(
@@ -142,6 +169,7 @@ def parse_config(raw: Mapping[str, Any]) -> SpeechConfig:
         window_size=_integer(raw, "window_size"),
         downsample_rate=_integer(raw, "downsample_rate"),
         tie_word_embeddings=tied,
+        quantisation=parse_quantisation(raw),
     )
     _check(config)
     return config
@@ -150,10 +178,9 @@ def parse_config(raw: Mapping[str, Any]) -> SpeechConfig:
 def _kin(model_type: object) -> str:
     """Say more about relatives whose architecture differs."""
     relatives = {
-        "granite_speech_plus": "the 4.1-plus variant concatenates hidden layers, which is to come",
-        "granite_speech5_ctc": "TurboCTC has no decoder",
-        "granite_speech_nar": "the non-autoregressive variant has another decoder",
-        "granite_speech5": "the 5.0 encoder is another one",
+        "granite_speech_nar": "it is the non-autoregressive NAR variant, which corrects a draft",
+        "granite_speech5_ctc": "it is TurboCTC, an encoder without a language model",
+        "granite_speech5": "its encoder, that of TurboCTC, is another one",
     }
     known = relatives.get(str(model_type))
     return f" ({known})" if known else ""
@@ -170,37 +197,78 @@ def _integer(raw: Mapping[str, Any], *keys: str) -> int:
     for key in keys:
         if key in raw:
             value = raw[key]
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            if type(value) is not int or not 0 <= value <= LARGEST_INTEGER:
                 raise CheckpointError(
-                    f"config.json: {key} must be an integer of 0 or more, not {value!r}."
+                    f"config.json: {key} must be an integer from 0 to {LARGEST_INTEGER}, "
+                    f"not {value!r}."
                 )
             return value
     raise CheckpointError(f"config.json: {keys[0]} is missing.")
 
 
-def _flatten_rope(text: Mapping[str, Any]) -> Mapping[str, Any]:
+def _parse_encoder(raw: Mapping[str, Any]) -> EncoderConfig:
+    encoder = _parse(EncoderConfig, raw, "encoder_config", cat_hidden_layers=())
+    layers = raw.get("cat_hidden_layers")
+    if layers is None:
+        return encoder
+    known = range(encoder.num_layers)
+    if not (
+        isinstance(layers, list)
+        and all(isinstance(n, int) and not isinstance(n, bool) and n in known for n in layers)
+        and len(set(layers)) == len(layers)
+    ):
+        raise CheckpointError(
+            "config.json: encoder_config.cat_hidden_layers must be a list of different numbers "
+            f"from 0 to {encoder.num_layers - 1}, not {layers!r}."
+        )
+    return replace(encoder, cat_hidden_layers=tuple(sorted(layers)))
+
+
+def _parse_text(raw: Mapping[str, Any]) -> TextConfig:
     """RoPE's settings stand in `rope_theta` and `rope_scaling`, or since transformers 5 in one."""
-    flat = dict(text)
-    for key in ("rope_parameters", "rope_scaling"):
-        rope = flat.get(key)
-        if not isinstance(rope, Mapping):
-            continue
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind != "default":
-            raise UnsupportedModelError(
-                f"config.json: text_config.{key}.rope_type {kind!r} is not supported; "
-                "only 'default' is."
-            )
-        if "rope_theta" in rope:
-            flat["rope_theta"] = rope["rope_theta"]
-    return flat
+    key = next((key for key in ("rope_scaling", "rope_parameters") if raw.get(key)), None)
+    rope, where = raw[key] if key else {}, f"text_config.{key or 'rope_parameters'}"
+    if not isinstance(rope, Mapping):
+        raise CheckpointError(f"config.json: {where} must be an object, not {rope!r}.")
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ("default", "yarn"):
+        raise UnsupportedModelError(
+            f"config.json: {where}.rope_type {kind!r} is not supported; "
+            "only 'default' and 'yarn' are."
+        )
+    share = rope.get("partial_rotary_factor", raw.get("partial_rotary_factor"))
+    if share not in (None, 1):
+        raise UnsupportedModelError(
+            f"config.json: {where}.partial_rotary_factor is {share!r}, but only 1 is supported."
+        )
+    theta = {"rope_theta": rope["rope_theta"]} if rope.get("rope_theta") is not None else {}
+    text = _parse(TextConfig, {**raw, **theta}, "text_config", yarn=None)
+    return replace(text, yarn=_parse_yarn(rope, raw, text, where)) if kind == "yarn" else text
 
 
-def _parse(kind: type[C], raw: Mapping[str, Any], where: str) -> C:
-    """Fill a dataclass from the keys of the same names."""
+def _parse_yarn(
+    rope: Mapping[str, Any], raw: Mapping[str, Any], text: TextConfig, where: str
+) -> YarnConfig:
+    """YaRN's settings with the defaults of transformers, which for the betas also stand for 0."""
+    given = {key: value for key, value in rope.items() if value or key not in _BETAS}
+    original = raw.get(_ORIGINAL, rope.get(_ORIGINAL))
+    given[_ORIGINAL] = text.max_position_embeddings if original is None else original
+    if rope.get("factor") is None:
+        checked = _typed(given[_ORIGINAL], int, f"config.json: {where}.{_ORIGINAL}")
+        given["factor"] = text.max_position_embeddings / checked
+    yarn = _parse(YarnConfig, given, where)
+    if yarn.factor == 0:
+        raise CheckpointError(f"config.json: {where}.factor must be above 0.")
+    return yarn
+
+
+def _parse(kind: type[C], raw: Mapping[str, Any], where: str, **parsed: Any) -> C:
+    """Fill a dataclass from the keys of the same names, but for those that are `parsed`."""
     hints = get_type_hints(kind)
     values: dict[str, Any] = {}
     for field in fields(kind):  # type: ignore[arg-type]  # every C is a dataclass
+        if field.name in parsed:
+            continue
         name = f"config.json: {where}.{field.name}"
         value = raw.get(field.name)
         if value is None and field.name == "dim_head":
@@ -209,8 +277,9 @@ def _parse(kind: type[C], raw: Mapping[str, Any], where: str) -> C:
             if field.default is MISSING:
                 raise CheckpointError(f"{name} is missing.")
             continue
-        values[field.name] = _typed(value, hints[field.name], name)
-    return kind(**values)
+        hint = hints[field.name]
+        values[field.name] = _typed(value, (*get_args(hint), hint)[0], name)  # X of X | None
+    return kind(**values, **parsed)
 
 
 def _typed(value: Any, kind: type, name: str) -> Any:
@@ -218,8 +287,9 @@ def _typed(value: Any, kind: type, name: str) -> Any:
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise CheckpointError(f"{name} must be of type {kind.__name__}, not {value!r}.")
     least = 1 if kind is int and not name.endswith("_token_id") else 0
-    if isinstance(value, int | float) and not least <= value <= LARGEST:
-        raise CheckpointError(f"{name} must be from {least} to {LARGEST}, not {value!r}.")
+    most = LARGEST_INTEGER if kind is int else LARGEST
+    if isinstance(value, int | float) and not least <= value <= most:
+        raise CheckpointError(f"{name} must be from {least} to {most}, not {value!r}.")
     return kind(value)
 
 
@@ -230,7 +300,7 @@ def _check(config: SpeechConfig) -> None:
         ("projector_config.hidden_act", projector.hidden_act, "gelu"),
         ("projector_config.cross_attention_frequency", projector.cross_attention_frequency, 1),
         ("projector_config.use_qformer_text_input", projector.use_qformer_text_input, False),
-        ("projector_config.encoder_hidden_size", projector.encoder_hidden_size, encoder.hidden_dim),
+        ("projector_config.encoder_hidden_size", projector.encoder_hidden_size, encoder.frame_dim),
         ("text_config.hidden_act", text.hidden_act, "silu"),
         ("text_config.attention_bias", text.attention_bias, False),
         ("text_config.mlp_bias", text.mlp_bias, False),
@@ -241,11 +311,22 @@ def _check(config: SpeechConfig) -> None:
             )
     for key, holds, rule in (
         ("encoder_config.conv_kernel_size", encoder.conv_kernel_size % 2 == 1, "must be odd"),
-        ("encoder_config.num_layers", encoder.num_layers > 1, "must be 2 or more"),
+        ("encoder_config.num_layers", 2 <= encoder.num_layers <= MOST_LAYERS,
+         f"must be from 2 to {MOST_LAYERS}"),
+        ("encoder_config.feedforward_mult",
+         encoder.hidden_dim * encoder.feedforward_mult <= LARGEST, "makes a layer too wide"),
+        ("encoder_config.conv_expansion_factor", 2 * encoder.inner_dim <= LARGEST,
+         "makes a layer too wide"),
+        ("encoder_config.dim_head", 2 * encoder.num_heads * encoder.dim_head <= LARGEST,
+         "makes a layer too wide"),
         ("encoder_config.context_size", encoder.context_size <= encoder.max_pos_emb,
          "must not exceed max_pos_emb"),
+        ("projector_config.num_hidden_layers", projector.num_hidden_layers <= MOST_LAYERS,
+         f"must not exceed {MOST_LAYERS}"),
         ("projector_config.num_attention_heads",
          projector.hidden_size % projector.num_attention_heads == 0, "must divide hidden_size"),
+        ("text_config.num_hidden_layers", text.num_hidden_layers <= MOST_LAYERS,
+         f"must not exceed {MOST_LAYERS}"),
         ("text_config.num_attention_heads",
          text.hidden_size % text.num_attention_heads == 0, "must divide hidden_size"),
         ("text_config.num_key_value_heads",
@@ -253,7 +334,7 @@ def _check(config: SpeechConfig) -> None:
          "must divide num_attention_heads"),
         ("text_config.hidden_size", text.head_dim % 2 == 0, "must give an even head size"),
         ("text_config.logits_scaling", text.logits_scaling > 0, "must be above 0"),
-        ("text_config.rope_theta", text.rope_theta > 0, "must be above 0"),
+        ("text_config.rope_theta", text.rope_theta > 1, "must be above 1"),
         ("text_config.eos_token_id", text.eos_token_id < text.vocab_size, "is not in vocab_size"),
         ("downsample_rate", config.downsample_rate > 0, "must be above 0"),
         ("window_size", config.downsample_rate <= config.window_size,

@@ -11,13 +11,14 @@ from mlx import nn
 
 from granite_mlx.model.cache import DecoderCache, LayerCache
 from granite_mlx.model.config import TextConfig
+from granite_mlx.model.rope import Rotary
 
 
 class Attention(nn.Module):
-    def __init__(self, config: TextConfig) -> None:
+    def __init__(self, config: TextConfig, rotary: Rotary) -> None:
         super().__init__()
-        self.head_dim, self.scale = config.head_dim, config.attention_multiplier
-        self.rope_theta = config.rope_theta
+        self.head_dim, self.rotary = config.head_dim, rotary
+        self.scale = config.attention_multiplier * rotary.score_factor
         kv_dim = config.num_key_value_heads * config.head_dim
         self.q_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.k_proj = nn.Linear(config.hidden_size, kv_dim, bias=False)
@@ -32,15 +33,10 @@ class Attention(nn.Module):
             t.reshape(batch, n_tokens, -1, self.head_dim).swapaxes(1, 2)
             for t in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
         )  # (B, heads, n_tokens, head_dim)
-        q, k = (self._rotate(t, cache.rope_offset) for t in (q, k))
+        q, k = (self.rotary(t, cache.rope_offset) for t in (q, k))
         k, v = layer.update(k, v, cache.length)
         out = mx.fast.scaled_dot_product_attention(q, k, v, scale=self.scale, mask=mask)
         return self.o_proj(out.swapaxes(1, 2).reshape(batch, n_tokens, -1))
-
-    def _rotate(self, x: mx.array, offset: int | mx.array) -> mx.array:
-        return mx.fast.rope(
-            x, self.head_dim, traditional=False, base=self.rope_theta, scale=1.0, offset=offset
-        )
 
 
 class MLP(nn.Module):
@@ -55,10 +51,10 @@ class MLP(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    def __init__(self, config: TextConfig) -> None:
+    def __init__(self, config: TextConfig, rotary: Rotary) -> None:
         super().__init__()
         self.residual_multiplier = config.residual_multiplier
-        self.self_attn = Attention(config)
+        self.self_attn = Attention(config, rotary)
         self.mlp = MLP(config)
         self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
@@ -79,7 +75,8 @@ class GraniteModel(nn.Module):
         super().__init__()
         self.embedding_multiplier = config.embedding_multiplier
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = [DecoderLayer(config) for _ in range(config.num_hidden_layers)]
+        rotary = Rotary(config)
+        self.layers = [DecoderLayer(config, rotary) for _ in range(config.num_hidden_layers)]
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
     def __call__(self, embeddings: mx.array, cache: DecoderCache) -> mx.array:
@@ -105,7 +102,8 @@ class GraniteDecoder(nn.Module):
 
     def embed(self, ids: mx.array) -> mx.array:
         """(B, n_tokens) -> (B, n_tokens, hidden_size), before the embedding multiplier."""
-        return self.model.embed_tokens(ids)
+        # A table in MLX's modes mxfp4, mxfp8 and nvfp4 gives bfloat16, whatever the rest is in.
+        return self.model.embed_tokens(ids).astype(self.model.norm.weight.dtype)
 
     def __call__(self, embeddings: mx.array, cache: DecoderCache) -> mx.array:
         """(B, n_tokens, hidden_size) -> final hidden states of the same shape."""

@@ -19,7 +19,7 @@ from granite_mlx.model.config import EncoderConfig
 class Encoded(NamedTuple):
     """What the encoder knows about a recording."""
 
-    frames: mx.array  # (B, T, hidden_dim)
+    frames: mx.array  # (B, T, frame_dim): concatenated earlier blocks, then the final hidden_dim
     mid_logits: mx.array  # (B, T, output_dim), the CTC head after the middle block
 
 
@@ -153,11 +153,15 @@ class ConformerBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The whole encoder. After its middle block, what its CTC head says is fed back into it."""
+    """The whole encoder. After its middle block, what its CTC head says is fed back into it.
+
+    The frames of 4.1-2b-plus carry the outputs of some earlier blocks in front of the final ones.
+    """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.num_layers = config.num_layers
+        self.num_layers, self.hidden_dim = config.num_layers, config.hidden_dim
+        self.cat_hidden_layers = config.cat_hidden_layers
         self.input_linear = nn.Linear(config.input_dim, config.hidden_dim)
         self.layers = [ConformerBlock(config) for _ in range(config.num_layers)]
         self.out = nn.Linear(config.hidden_dim, config.output_dim)
@@ -175,13 +179,18 @@ class Encoder(nn.Module):
             valid = mx.arange(features.shape[1])[None, :] < n_frames[:, None]  # (B, T)
         x = self.input_linear(features)  # (B, T, hidden_dim)
         mid_logits = x
+        concatenated = [x] if 0 in self.cat_hidden_layers else []
         for index, layer in enumerate(self.layers, start=1):
             x = layer(x, valid)
             if index == self.num_layers // 2:
                 mid_logits = self.out(x)
                 x = x + self.out_mid(mx.softmax(mid_logits, axis=-1, precise=True))
-        return Encoded(x, mid_logits)
+            if index in self.cat_hidden_layers:
+                # Of the middle block with the feedback, which transformers adds in place.
+                concatenated.append(x)
+        frames = mx.concatenate([*concatenated, x], axis=-1) if concatenated else x
+        return Encoded(frames, mid_logits)
 
     def ctc_logits(self, frames: mx.array) -> mx.array:
-        """(B, T, hidden_dim) -> (B, T, output_dim): the character head on the final frames."""
-        return self.out(frames)
+        """(B, T, frame_dim) -> (B, T, output_dim): the character head on the final block."""
+        return self.out(frames[..., -self.hidden_dim :])

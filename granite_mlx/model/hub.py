@@ -8,18 +8,23 @@ from __future__ import annotations
 import errno
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from granite_mlx.errors import CheckpointError
+from granite_mlx.model.adapter_config import parse_adapter_config
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.folder import (
+    ADAPTER_CONFIG_NAME,
+    ADAPTER_WEIGHTS_NAME,
     CONFIG_NAME,
     TOKENIZER_NAME,
     first_missing,
+    has_adapter,
+    read_adapter_config,
     read_chat_template,
     read_config,
 )
@@ -36,6 +41,8 @@ NEEDED = (
     "processor_config.json",
     INDEX_NAME,
     "model*.safetensors",
+    ADAPTER_CONFIG_NAME,
+    ADAPTER_WEIGHTS_NAME,
 )
 """Patterns of the files that are fetched; everything else of a repository stays where it is."""
 
@@ -48,13 +55,16 @@ def download(model_id: str, revision: str | None, on_progress: ProgressCallback 
     The small files come first: they tell whether the model can be used at all.
     """
     with _quiet_hub():
-        sizes = _list_files(model_id, revision)
+        sizes = _list_files(model_id, revision, NEEDED)
+        _check_names(model_id, sizes)
         _check_disk(model_id, revision, sizes)
         progress = _Progress(sum(sizes.values()), on_progress)
         weights = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
         others = {name: size for name, size in sizes.items() if name not in weights}
         folder = _fetch(model_id, others, revision, progress)
         parse_config(read_config(folder))
+        if has_adapter(folder):
+            parse_adapter_config(read_adapter_config(folder))
         read_chat_template(folder)
         _fetch(model_id, weights, folder.name, progress)
     missing = first_missing(folder)
@@ -63,24 +73,48 @@ def download(model_id: str, revision: str | None, on_progress: ProgressCallback 
     return folder
 
 
-def _list_files(model_id: str, revision: str | None) -> dict[str, int]:
-    """Names of the needed files on the hub and their sizes in bytes."""
+def download_besides(
+    model_id: str, commit: str, patterns: Sequence[str], on_progress: ProgressCallback | None
+) -> None:
+    """Fetch more files of a commit that is in the cache already, in the order of the patterns.
+
+    Raises:
+        CheckpointError: the hub is out of reach, or a download broke off.
+    """
+    with _quiet_hub():
+        found = _list_files(model_id, commit, patterns)
+        sizes = {n: found[n] for pattern in patterns for n in found if fnmatch(n, pattern)}
+        _check_disk(model_id, commit, sizes)
+        _fetch(model_id, sizes, commit, _Progress(sum(sizes.values()), on_progress))
+
+
+def _list_files(model_id: str, revision: str | None, patterns: Sequence[str]) -> dict[str, int]:
+    """Names of the files on the hub that are wanted, and their sizes in bytes."""
     from huggingface_hub import HfApi, constants
 
     try:
         # Unlike a file's own request this one is not repeated, so that being offline shows at once.
-        info = HfApi().model_info(model_id, revision=revision, files_metadata=True)
+        info = HfApi().model_info(
+            model_id,
+            revision=revision,
+            files_metadata=True,
+            timeout=constants.HF_HUB_ETAG_TIMEOUT,  # without one, a silent hub is waited for
+        )
     except Exception as error:  # the errors of httpx, the hub and its parser share no other base
         otherwise = (
             f"it is not complete in the cache ({constants.HF_HUB_CACHE}), and {constants.ENDPOINT} "
             f"is out of reach ({_brief(error)}); connect once to download it, or give its folder."
         )
         raise _hub_error(error, model_id, revision, otherwise) from error
-    sizes = {
+    return {
         file.rfilename: file.size or 0
         for file in info.siblings or ()
-        if "/" not in file.rfilename and any(fnmatch(file.rfilename, p) for p in NEEDED)
+        if "/" not in file.rfilename and any(fnmatch(file.rfilename, p) for p in patterns)
     }
+
+
+def _check_names(model_id: str, sizes: Mapping[str, int]) -> None:
+    """Refuse a repository that can hold no whole checkpoint."""
     if not any(name.endswith(".safetensors") for name in sizes):
         raise CheckpointError(
             f"{model_id} has no safetensors weights on the hub; other formats are not read."
@@ -88,7 +122,6 @@ def _list_files(model_id: str, revision: str | None) -> dict[str, int]:
     for name in (CONFIG_NAME, TOKENIZER_NAME):
         if name not in sizes:
             raise CheckpointError(f"{model_id} has no {name} on the hub and cannot be used.")
-    return sizes
 
 
 def _fetch(

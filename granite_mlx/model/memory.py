@@ -9,10 +9,10 @@ from pathlib import Path
 
 from granite_mlx.errors import CheckpointError
 
-WORKING_BYTES = 1 << 30
+WORKING_BYTES = 1_000_000_000
 """What a transcription takes beside the weights."""
 
-GIB = 1 << 30
+BYTES_PER_GB = 1e9
 
 
 def check_memory(needed_bytes: int, model_id: str) -> None:
@@ -24,9 +24,10 @@ def check_memory(needed_bytes: int, model_id: str) -> None:
     wanted, available = needed_bytes + WORKING_BYTES, _available_bytes()
     if wanted > available:
         raise CheckpointError(
-            f"{model_id} needs {wanted / GIB:.1f} GB of memory ({needed_bytes / GIB:.1f} GB for "
-            f"weights), but this machine has {available / GIB:.1f} GB{_gpu_share()}; close other "
-            "programs, or use a smaller dtype or a machine with more memory."
+            f"{model_id} needs {wanted / BYTES_PER_GB:.1f} GB of memory "
+            f"({needed_bytes / BYTES_PER_GB:.1f} GB for weights), but this machine has "
+            f"{available / BYTES_PER_GB:.1f} GB{_gpu_share()}; close other programs, or use a "
+            "smaller dtype or a machine with more memory."
         )
 
 
@@ -47,7 +48,7 @@ def _gpu_share() -> str:
     if metal is None:
         return " available"
     share = int(metal["max_recommended_working_set_size"])
-    return f", of which the GPU should hold at most {share / GIB:.1f} GB"
+    return f", of which the GPU should hold at most {share / BYTES_PER_GB:.1f} GB"
 
 
 def _metal_info() -> Mapping[str, str | int] | None:

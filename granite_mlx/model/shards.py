@@ -50,7 +50,7 @@ def read_headers(folder: Path) -> dict[str, TensorInfo]:
         raise CheckpointError(f"{folder}: no weights found{_pickles(folder)}.")
     tensors: dict[str, TensorInfo] = {}
     for path in paths:
-        for info in _read_header(path):
+        for info in read_header(path):
             if info.name in tensors:
                 raise CheckpointError(
                     f"{path}: {info.name} is also in {tensors[info.name].path.name}."
@@ -92,7 +92,12 @@ def _check_index(index: Path, promised: dict[str, str], tensors: dict[str, Tenso
             )
 
 
-def _read_header(path: Path) -> list[TensorInfo]:
+def read_header(path: Path) -> list[TensorInfo]:
+    """The tensors of one file.
+
+    Raises:
+        CheckpointError: it is missing or truncated, or its header is corrupt.
+    """
     try:
         file_bytes = path.stat().st_size
         with open(path, "rb") as file:

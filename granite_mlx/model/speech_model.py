@@ -26,6 +26,11 @@ class SpeechModel(nn.Module):
         """The floating type that activations have."""
         return self.projector.query.dtype
 
+    def embed_prompt(self, ids: list[int], at: int, audio: mx.array) -> mx.array:
+        """Token ids (n,) with audio tokens (n_audio, H) put in at `at`: (n + n_audio, H)."""
+        text = self.language_model.embed(mx.array(ids))
+        return mx.concatenate([text[:at], audio, text[at:]])
+
     def named_parameters(self) -> list[tuple[str, mx.array]]:
         """Every weight with its name. A new model's are lazy: their shapes cost nothing."""
         named: list[tuple[str, mx.array]] = tree_flatten(self.parameters())  # type: ignore[assignment]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -16,12 +16,15 @@ import mlx.core as mx
 
 from granite_mlx.convert import port
 from granite_mlx.errors import CheckpointError
+from granite_mlx.model.quantisation import HEAD, cast
 from granite_mlx.model.shards import TensorInfo
+from granite_mlx.model.sources import SourceOf, Wanted, ported
 from granite_mlx.model.speech_model import SpeechModel
 
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 _FLOATING = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_HEAD = "language_model.lm_head.weight"
+_TABLE = "language_model.model.embed_tokens"
+_MATRIX_PARTS = ("weight", "scales", "biases")
 _LAYER = re.compile(r"^(.*?\.layers?\.\d+)\.")
 
 
@@ -36,41 +39,47 @@ def stored_dtype(headers: Mapping[str, TensorInfo]) -> str:
     return n_bytes.most_common(1)[0][0]
 
 
-def n_parameters(model: SpeechModel) -> int:
-    """Parameters of a model, counted from shapes alone."""
-    return sum(array.size for _, array in model.named_parameters())
+def weights_bytes(model: SpeechModel, dtype: mx.Dtype) -> int:
+    """Bytes of a model's weights with its floating ones in `dtype`, counted from shapes alone."""
+    return sum(cast(array, dtype).nbytes for _, array in model.named_parameters())
 
 
-def check_tensors(model: SpeechModel, headers: Mapping[str, TensorInfo]) -> None:
+def check_tensors(
+    model: SpeechModel, headers: Mapping[str, TensorInfo], source_of: SourceOf = ported
+) -> None:
     """Compare what the model needs with what the checkpoint has, before anything is read.
 
     Raises:
         CheckpointError: naming the first tensor that is missing, left over, misshapen or not of
-            a floating type.
+            a type that is used there.
     """
     found = _by_published_name(headers)
-    needed: dict[str, tuple[port.Shape, ...]] = {}
+    wanted: dict[str, Wanted] = {}
     for ours, array in model.named_parameters():
-        needed.update(port.sources(ours, tuple(array.shape)))
-    for name, shapes in needed.items():
+        wanted.update(source_of(ours, array).wanted)
+    for name, one in wanted.items():
         if name not in found:
             raise CheckpointError(f"the checkpoint lacks the tensor {name}.")
-        info = found[name]
-        if info.shape not in shapes:
-            raise CheckpointError(
-                f"{info.path.name}: {info.name} has the shape {list(info.shape)}, "
-                f"but config.json asks for {list(shapes[0])}."
-            )
-        if info.dtype not in _FLOATING:
-            raise CheckpointError(
-                f"{info.path.name}: {info.name} is of type {info.dtype}; "
-                "only BF16, F16 and F32 are supported."
-            )
+        _check_tensor(found[name], one)
+    known = wanted.keys() | (_tied_head(found) if _is_tied(model) else {})
     for name, info in found.items():
-        if name not in needed and name != _HEAD:  # a tied one, which `load_weights` compares
+        if name not in known:
             raise CheckpointError(
                 f"{info.path.name}: {info.name} is no part of the model in config.json."
             )
+
+
+def _check_tensor(info: TensorInfo, wanted: Wanted) -> None:
+    if info.shape not in wanted.shapes:
+        raise CheckpointError(
+            f"{info.path.name}: {info.name} has the shape {list(info.shape)}, "
+            f"but config.json asks for {list(wanted.shapes[0])}."
+        )
+    if info.dtype not in wanted.dtypes:
+        usable = " and ".join(", ".join(wanted.dtypes).rsplit(", ", 1))
+        raise CheckpointError(
+            f"{info.path.name}: {info.name} is of type {info.dtype}; only {usable} can be used."
+        )
 
 
 def _by_published_name(headers: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
@@ -87,38 +96,67 @@ def _by_published_name(headers: Mapping[str, TensorInfo]) -> dict[str, TensorInf
     return found
 
 
-def load_weights(model: SpeechModel, headers: Mapping[str, TensorInfo], dtype: mx.Dtype) -> None:
-    """Fill `model` from the checkpoint, in `dtype`. Call `check_tensors` first.
+def load_weights(
+    model: SpeechModel,
+    headers: Mapping[str, TensorInfo],
+    dtype: mx.Dtype,
+    source_of: SourceOf = ported,
+    on_layer: Callable[[], None] = lambda: None,
+) -> None:
+    """Fill `model` from the checkpoint, its floating tensors in `dtype`.
+
+    Call `check_tensors` first, with the same `source_of`: what each of our tensors is made of. The
+    one that `sources.dequantised` makes fills a floating model from a quantised checkpoint.
+    `on_layer` is called before each layer; what it raises ends the loading.
 
     Raises:
         CheckpointError: a head that config.json ties differs from the embedding table.
     """
     found = _by_published_name(headers)
+    if _is_tied(model):
+        _check_tied_head(found, dtype)
     lazy = {path: _open_shard(path) for path in {info.path for info in found.values()}}
     for group in _layer_groups(model):
-        ported = []
-        for ours, shape in group:
-            names = port.sources(ours, shape)
-            tensors = {n: lazy[found[n].path][found[n].name] for n in names}
-            ported.append((ours, port.assemble(ours, shape, tensors).astype(dtype)))
-        model.load_weights(ported, strict=False)
-        mx.eval([array for _, array in ported])
-        for ours, shape in group:
-            for name in port.sources(ours, shape):
-                lazy[found[name].path].pop(found[name].name, None)
+        on_layer()
+        made: list[tuple[str, mx.array]] = []
+        used: set[str] = set()
+        for ours, array in group:
+            source = source_of(ours, array)
+            tensors = {n: lazy[found[n].path][found[n].name] for n in source.wanted}
+            made.append((ours, source.make(tensors, dtype)))
+            used.update(source.wanted)
+        model.load_weights(made, strict=False)
+        mx.eval([array for _, array in made])
+        for name in used:
+            del lazy[found[name].path][found[name].name]
         mx.clear_cache()
-    if _HEAD in found and "lm_head" not in model.language_model:
-        head = found[_HEAD]
-        _check_tied_head(model, lazy[head.path].pop(head.name).astype(dtype), head)
 
 
-def _check_tied_head(model: SpeechModel, head: mx.array, info: TensorInfo) -> None:
+def _is_tied(model: SpeechModel) -> bool:
+    return "lm_head" not in model.language_model
+
+
+def _tied_head(found: Mapping[str, TensorInfo]) -> dict[str, str]:
+    """What is stored of a tied head, each with the part of the embedding table that it must be."""
+    names = {f"{HEAD}.{part}": f"{_TABLE}.{part}" for part in _MATRIX_PARTS}
+    return {name: twin for name, twin in names.items() if name in found}
+
+
+def _check_tied_head(found: Mapping[str, TensorInfo], dtype: mx.Dtype) -> None:
     """A tied checkpoint may carry its head, but no other one than the model will use."""
-    if not mx.array_equal(head, model.language_model.model.embed_tokens.weight).item():
-        raise CheckpointError(
-            f"{info.path.name}: {info.name} differs from the embedding table, to which "
-            "config.json's tie_word_embeddings ties it; the two files do not belong together."
-        )
+    for name, twin in _tied_head(found).items():
+        if twin not in found or not _is_same(found[name], found[twin], dtype):
+            info = found[name]
+            raise CheckpointError(
+                f"{info.path.name}: {info.name} differs from the embedding table, to which "
+                "config.json's tie_word_embeddings ties it; the two files do not belong together."
+            )
+    mx.clear_cache()
+
+
+def _is_same(one: TensorInfo, other: TensorInfo, dtype: mx.Dtype) -> bool:
+    one_array, other_array = (cast(_open_shard(i.path)[i.name], dtype) for i in (one, other))
+    return bool(mx.array_equal(one_array, other_array).item())
 
 
 def _open_shard(path: Path) -> dict[str, mx.array]:
@@ -128,13 +166,12 @@ def _open_shard(path: Path) -> dict[str, mx.array]:
     return tensors
 
 
-def _layer_groups(model: SpeechModel) -> Iterator[list[tuple[str, port.Shape]]]:
+def _layer_groups(model: SpeechModel) -> Iterator[list[tuple[str, mx.array]]]:
     """Our tensors, those of one layer together, every other one alone."""
-    tensors = [(name, tuple(array.shape)) for name, array in model.named_parameters()]
 
-    def layer(item: tuple[str, port.Shape]) -> str:
+    def layer(item: tuple[str, mx.array]) -> str:
         match = _LAYER.match(item[0])
         return match.group(1) if match else item[0]
 
-    for _, group in groupby(sorted(tensors, key=layer), key=layer):
+    for _, group in groupby(sorted(model.named_parameters(), key=layer), key=layer):
         yield list(group)

@@ -6,6 +6,7 @@ same stage are made by tests/parity/reference.py and lie in selftest_data/stages
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,25 @@ CONFIG: dict[str, Any] = {
 }
 """granite-4.0-1b-speech but for depth and vocabulary, which no stage's arithmetic depends on."""
 
+LATER_CONFIG = copy.deepcopy(CONFIG)
+LATER_CONFIG["model_type"] = "granite_speech_plus"
+LATER_CONFIG["encoder_config"] |= {"num_layers": 3, "cat_hidden_layers": [1, 2]}
+LATER_CONFIG["projector_config"] |= {"encoder_hidden_size": 3 * 1024}
+LATER_CONFIG["text_config"] |= {
+    "max_position_embeddings": 512,
+    "rope_parameters": {
+        "rope_type": "yarn",
+        "factor": 8.0,
+        "original_max_position_embeddings": 64,
+        "rope_theta": 10000.0,
+    },
+}
+"""What other members of the family add: 4.1-2b-plus concatenates blocks, 5.0-2b has YaRN.
+
+The first of the blocks is the middle one, whose feedback is in what is concatenated. A trained
+context of 64 positions lets the few that are compared show every part of YaRN's ramp.
+"""
+
 N_SAMPLES = 20_333
 PREFILL = [(7 * i * i + 3 * i) % 510 for i in range(40)]
 STEPS = (17, 256, 3)
@@ -86,14 +106,14 @@ def features_of(n_frames: int) -> Array:
     return uniform(f"features {n_frames}", (1, n_frames, 160))
 
 
-def frames_of(n_frames: int) -> Array:
-    """Projector input (1, n_frames, 1024)."""
-    return uniform(f"frames {n_frames}", (1, n_frames, 1024)) * np.float32(1.7)
+def frames_of(n_frames: int, width: int = 1024) -> Array:
+    """Projector input (1, n_frames, width)."""
+    return uniform(f"frames {n_frames}", (1, n_frames, width)) * np.float32(1.7)
 
 
-def build(dtype: mx.Dtype) -> tuple[SpeechConfig, SpeechModel]:
+def build(dtype: mx.Dtype, raw_config: dict[str, Any] = CONFIG) -> tuple[SpeechConfig, SpeechModel]:
     """The network with its random weights, ported from their published names and layouts."""
-    config = parse_config(CONFIG)
+    config = parse_config(raw_config)
     model = SpeechModel(config)
     ported = []
     for ours, array in model.named_parameters():
@@ -129,7 +149,8 @@ def _mid_logits(config: SpeechConfig, model: SpeechModel) -> mx.array:
 
 def _projector(n_frames: int) -> Stage:
     def run(config: SpeechConfig, model: SpeechModel) -> mx.array:
-        return model.projector(_cast(frames_of(n_frames), model))
+        frames = frames_of(n_frames, config.encoder.frame_dim)
+        return model.projector(_cast(frames, model))
 
     return run
 
@@ -171,16 +192,26 @@ STAGES: dict[str, Stage] = {
     "whole model": _whole,
 }
 
+LATER_STAGES: dict[str, Stage] = {
+    "plus encoder, 201 frames": _encoder(201),
+    "plus projector, 61 frames": _projector(61),
+    "YaRN decoder": _decoder,
+    "plus, whole model": _whole,
+}
+
+NETWORKS = ((CONFIG, STAGES), (LATER_CONFIG, LATER_STAGES))
+
 HALF_PRECISION = (
     "features",
     "encoder, 201 frames",
     "projector, 61 frames",
     "decoder",
     "whole model",
+    "plus, whole model",
 )
 """Stages that are also compared in float16 and bfloat16."""
 
-LOGITS = ("encoder, middle head", "decoder", "whole model")
+LOGITS = ("encoder, middle head", "decoder", "whole model", "YaRN decoder", "plus, whole model")
 
 
 @dataclass(frozen=True)

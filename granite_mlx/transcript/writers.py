@@ -16,8 +16,12 @@ Writer = Callable[[Transcript], str]
 
 
 def to_txt(transcript: Transcript) -> str:
-    """The text, one segment a line; segments without text are left out."""
-    return "\n".join(segment.text for segment in transcript.segments if segment.text)
+    """One segment a line, behind its speaker's label if there is one; none without text."""
+    return "\n".join(
+        segment.text if segment.speaker is None else f"{segment.speaker}: {segment.text}"
+        for segment in transcript.segments
+        if segment.text
+    )
 
 
 WRITERS: dict[str, Writer] = {"txt": to_txt, "json": to_json}

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 MODEL_ID = "test-owner/granite-speech-test"
+ENOUGH_S = 30  # a server that was silent for so long answers after all, so that tests end
 
 CONFIG = {
     "model_type": "granite_speech",
@@ -98,7 +99,7 @@ class Fault:
     status: int | None = None
     code: str | None = None  # the hub's X-Error-Code
     cut_after: int | None = None  # bytes of the body before the connection breaks
-    stall: bool = False  # with cut_after: the connection stays open, and nothing more comes
+    stall: bool = False  # the connection stays open and nothing (more) comes, until it closes
     times: int = 1_000_000
 
 
@@ -210,6 +211,8 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             fault = hub.fault(path)
             if fault is not None and fault.status is not None:
                 return self.fail(fault.status, fault.code)
+            if fault is not None and fault.stall and fault.cut_after is None:
+                hub.released.wait(ENOUGH_S)
             if path == "/xet-token":
                 return self.answer_token()
             if path.startswith("/api/models/"):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from granite_mlx.errors import CheckpointError, UnsupportedModelError
-from granite_mlx.model.config import SpeechConfig, parse_config
+from granite_mlx.model.config import SpeechConfig, YarnConfig, parse_config
 
 from .tiny import CONFIG, changed
 
@@ -25,6 +25,12 @@ OPTIONAL = {
     "text_config.mlp_bias",
     "text_config.rope_theta",
 }
+ABSENT: dict[str, dict[str, Any]] = {
+    "encoder_config": {"cat_hidden_layers": ()},
+    "text_config": {"yarn": None},
+}
+"""What the default model's config.json says nothing about."""
+
 TOP_INTEGERS = ["audio_token_index", "window_size", "downsample_rate"]
 
 WRONG: dict[type, list[Any]] = {
@@ -45,7 +51,8 @@ def wrong_values() -> list[tuple[str, Any]]:
             cases.append((path, 0))
     cases += [(key, value) for key in TOP_INTEGERS for value in (*WRONG[int], None)]
     cases += [("tie_word_embeddings", value) for value in (*WRONG[bool], None)]
-    cases += [(path, 0.0) for path in ("text_config.logits_scaling", "text_config.rope_theta")]
+    cases += [("text_config.logits_scaling", 0.0)]
+    cases += [("text_config.rope_theta", value) for value in (0.0, 1.0)]
     return cases
 
 
@@ -61,7 +68,7 @@ def test_every_value_arrives() -> None:
     for section, parsed in zip(
         SECTIONS, (config.encoder, config.projector, config.text), strict=True
     ):
-        assert asdict(parsed) == CONFIG[section]
+        assert asdict(parsed) == CONFIG[section] | ABSENT.get(section, {})
     assert [getattr(config, key) for key in TOP_INTEGERS] == [CONFIG[k] for k in TOP_INTEGERS]
     assert config.tie_word_embeddings is False
 
@@ -127,9 +134,6 @@ def test_integers_serve_as_floats() -> None:
         ("text_config.hidden_act", "gelu"),
         ("text_config.attention_bias", True),
         ("text_config.mlp_bias", True),
-        ("has_lora_adapter", True),
-        ("quantization", {"bits": 4, "group_size": 64}),
-        ("quantization_config", {}),
     ],
 )
 def test_settings_that_are_not_computed(path: str, value: Any) -> None:
@@ -157,13 +161,53 @@ def test_numbers_that_do_not_fit_together(path: str, value: int) -> None:
     assert path in refused(changed(path, value))
 
 
+INTEGERS = [*TOP_INTEGERS] + [
+    f"{section}.{key}"
+    for section in SECTIONS
+    for key, value in CONFIG[section].items()
+    if type(value) is int
+]
+
+
+@pytest.mark.parametrize("path", INTEGERS)
+@pytest.mark.parametrize("value", [2**24 + 1, 10**30])
+def test_integers_that_are_too_large(path: str, value: int) -> None:
+    assert path in refused(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "encoder_config.num_layers",
+        "projector_config.num_hidden_layers",
+        "text_config.num_hidden_layers",
+    ],
+)
+def test_too_many_layers(path: str) -> None:
+    assert path in refused(changed(path, 1001))
+
+
+@pytest.mark.parametrize(
+    ("path", "other"),
+    [
+        ("encoder_config.feedforward_mult", "encoder_config.hidden_dim"),
+        ("encoder_config.conv_expansion_factor", "encoder_config.hidden_dim"),
+        ("encoder_config.dim_head", "encoder_config.num_heads"),
+    ],
+)
+def test_layers_that_are_too_wide(path: str, other: str) -> None:
+    config = changed(other, 2**12)
+    if other == "encoder_config.hidden_dim":
+        config = changed("projector_config.encoder_hidden_size", 2**12, config)
+    assert f"{path} makes a layer too wide" in refused(changed(path, 2**20, config))
+
+
 @pytest.mark.parametrize(
     ("model_type", "hint"),
     [
-        ("granite_speech_plus", "4.1-plus"),
-        ("granite_speech_nar", "non-autoregressive"),
+        ("granite_speech_nar", "NAR"),
         ("granite_speech5_ctc", "TurboCTC"),
-        ("granite_speech5", "5.0"),
+        ("granite_speech5", "TurboCTC"),
         ("whisper", "whisper"),
         (None, "None"),
         (["granite_speech"], "granite_speech"),
@@ -194,10 +238,114 @@ def test_rope_theta_in_either_place(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["rope_parameters", "rope_scaling"])
 @pytest.mark.parametrize("type_key", ["rope_type", "type"])
-def test_scaled_rope_is_refused_in_either_place(key: str, type_key: str) -> None:
-    rope = {type_key: "yarn", "factor": 2.0}
-    with pytest.raises(UnsupportedModelError, match=f"{key}.*yarn"):
+@pytest.mark.parametrize("kind", ["linear", "dynamic", "longrope", "llama3", "proportional", 3])
+def test_other_ropes_are_refused_by_name_in_either_place(
+    key: str, type_key: str, kind: Any
+) -> None:
+    rope = {type_key: kind, "factor": 2.0}
+    with pytest.raises(UnsupportedModelError, match=f"{key}.*{kind}"):
         parse_config(changed(f"text_config.{key}", rope))
+
+
+@pytest.mark.parametrize("kind", ["default", "yarn"])
+def test_a_rope_of_a_part_of_each_head_is_refused(kind: str) -> None:
+    rope = {"rope_type": kind, "factor": 2.0, "partial_rotary_factor": 0.5}
+    with pytest.raises(UnsupportedModelError, match=r"partial_rotary_factor is 0\.5"):
+        parse_config(changed("text_config.rope_parameters", rope))
+    rope["partial_rotary_factor"] = 1.0
+    parse_config(changed("text_config.rope_parameters", rope))
+
+
+def test_a_part_of_each_head_is_refused_outside_of_rope_s_settings_too() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"partial_rotary_factor is 0\.5"):
+        parse_config(changed("text_config.partial_rotary_factor", 0.5))
+    assert parse_config(changed("text_config.partial_rotary_factor", 1.0)) == parse_config(CONFIG)
+
+
+def test_a_rope_must_be_an_object() -> None:
+    assert "text_config.rope_scaling" in refused(changed("text_config.rope_scaling", "yarn"))
+
+
+@pytest.mark.parametrize("key", ["rope_parameters", "rope_scaling"])
+def test_yarn_in_either_place(key: str) -> None:
+    rope = {
+        "rope_type": "yarn",
+        "rope_theta": 500.0,
+        "factor": 4,
+        "original_max_position_embeddings": 128,
+        "attention_factor": 1.25,
+        "beta_fast": 16,
+        "beta_slow": 2.5,
+        "mscale": 0.5,
+        "mscale_all_dim": 0.25,
+        "truncate": False,
+    }
+    text = parse_config(changed(f"text_config.{key}", rope)).text
+    assert text.rope_theta == 500.0
+    assert text.yarn == YarnConfig(4.0, 128, 1.25, 16.0, 2.5, 0.5, 0.25, truncate=False)
+
+
+def test_what_yarn_leaves_out_follows_from_the_rest() -> None:
+    def yarn(**rope: Any) -> YarnConfig | None:
+        rope = {"rope_type": "yarn"} | rope
+        return parse_config(changed("text_config.rope_parameters", rope)).text.yarn
+
+    assert yarn(factor=4.0) == YarnConfig(4.0, 512)
+    assert yarn(original_max_position_embeddings=128) == YarnConfig(4.0, 128)
+    assert yarn(factor=2.0, beta_fast=0, beta_slow=None) == YarnConfig(2.0, 512)
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("factor", [0, -1.0, "2", True, math.nan]),
+        ("original_max_position_embeddings", [0, -1, "64", 64.0, True]),
+        ("attention_factor", [-1.0, "1", math.inf]),
+        ("beta_fast", [-1.0, "32", True]),
+        ("truncate", [1, "no"]),
+    ],
+)
+def test_wrong_values_of_yarn_are_named(key: str, values: list[Any]) -> None:
+    for value in values:
+        rope = {"rope_type": "yarn", "factor": 2.0, key: value}
+        message = refused(changed("text_config.rope_parameters", rope))
+        assert message.startswith(f"config.json: text_config.rope_parameters.{key} ")
+    without_factor = {"rope_type": "yarn", "original_max_position_embeddings": 0}
+    assert "original_max" in refused(changed("text_config.rope_parameters", without_factor))
+
+
+# Concatenated blocks
+
+
+@pytest.mark.parametrize("model_type", ["granite_speech", "granite_speech_plus"])
+@pytest.mark.parametrize(
+    ("layers", "width", "parsed"),
+    [
+        (None, 26, ()),
+        ([], 26, ()),
+        ([2], 52, (2,)),
+        ([2, 0], 78, (0, 2)),
+        ([1, 0, 2], 104, (0, 1, 2)),
+    ],
+)
+def test_blocks_that_are_concatenated(
+    model_type: str, layers: list[int] | None, width: int, parsed: tuple[int, ...]
+) -> None:
+    config = changed("encoder_config.cat_hidden_layers", layers) | {"model_type": model_type}
+    config = changed("projector_config.encoder_hidden_size", width, config)
+    encoder = parse_config(config).encoder
+    assert encoder.cat_hidden_layers == parsed
+    assert encoder.frame_dim == width
+    config = changed("projector_config.encoder_hidden_size", 27, config)
+    assert "projector_config.encoder_hidden_size" in refused(config)
+
+
+@pytest.mark.parametrize(
+    "layers", [[3], [-1], [1, 1], [True], [1.0], ["1"], 1, "1", {}, True], ids=repr
+)
+def test_blocks_that_there_are_not(layers: Any) -> None:
+    message = refused(changed("encoder_config.cat_hidden_layers", layers))
+    assert "cat_hidden_layers must be a list of different numbers from 0 to 2" in message
 
 
 def test_no_rope_scaling_is_written_as_null() -> None:
@@ -235,7 +383,13 @@ JSON = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(st.text(max_siz
 @settings(deadline=None, max_examples=300)
 @given(
     path=st.sampled_from(
-        [*KEYS, *CONFIG, "text_config.rope_parameters", "text_config.rope_scaling"]
+        [
+            *KEYS,
+            *CONFIG,
+            "encoder_config.cat_hidden_layers",
+            "text_config.rope_parameters",
+            "text_config.rope_scaling",
+        ]
     ),
     value=JSON,
 )

@@ -7,6 +7,7 @@ import pytest
 from granite_mlx.model.cache import CAPACITY_STEP, DecoderCache
 from granite_mlx.model.config import TextConfig, parse_config
 from granite_mlx.model.decoder import GraniteDecoder
+from granite_mlx.model.rope import yarn_attention_factor, yarn_frequencies
 
 from .tiny import CONFIG, changed, network, published_tensors
 
@@ -38,11 +39,12 @@ def logits(
 # Against the formulas
 
 
-def rotated(x: np.ndarray, position: int) -> np.ndarray:
+FREQUENCIES = TEXT.rope_theta ** (-np.arange(0, TEXT.head_dim, 2) / TEXT.head_dim)
+
+
+def rotated(x: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """RoPE on one head's vector, whose halves are pairs."""
-    half = len(x) // 2
-    angles = position * TEXT.rope_theta ** (-np.arange(half) / half)
-    first, second = x[:half], x[half:]
+    first, second = x[: len(x) // 2], x[len(x) // 2 :]
     return np.concatenate(
         [first * np.cos(angles) - second * np.sin(angles),
          second * np.cos(angles) + first * np.sin(angles)]
@@ -53,7 +55,12 @@ def normed(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + TEXT.rms_norm_eps) * weight
 
 
-def slow_logits(tensors: dict[str, np.ndarray], ids: Sequence[int]) -> np.ndarray:
+def slow_logits(
+    tensors: dict[str, np.ndarray],
+    ids: Sequence[int],
+    frequencies: np.ndarray = FREQUENCIES,
+    attention_factor: float = 1.0,
+) -> np.ndarray:
     """Granite's language model position by position and head by head, in float64."""
 
     def weight(name: str) -> np.ndarray:
@@ -71,10 +78,12 @@ def slow_logits(tensors: dict[str, np.ndarray], ids: Sequence[int]) -> np.ndarra
         attended = np.zeros_like(q)
         for i in range(len(ids)):
             for head in range(TEXT.num_attention_heads):
-                query = rotated(q[i, head], i)
-                scores = np.array(
-                    [query @ rotated(k[j, head // group], j) for j in range(i + 1)]
-                ) * TEXT.attention_multiplier  # fmt: skip
+                query = attention_factor * rotated(q[i, head], i * frequencies)
+                keys = [
+                    attention_factor * rotated(k[j, head // group], j * frequencies)
+                    for j in range(i + 1)
+                ]
+                scores = np.array(keys) @ query * TEXT.attention_multiplier
                 shares = np.exp(scores - scores.max())
                 attended[i, head] = shares / shares.sum() @ v[: i + 1, head // group]
         attended = attended.reshape(len(ids), -1) @ weight(f"{prefix}.self_attn.o_proj").T
@@ -112,6 +121,22 @@ def test_every_multiplier_matters(decoder: GraniteDecoder, key: str) -> None:
     ids = random_ids(6)
     difference = np.abs(logits(other.language_model, ids) - logits(decoder, ids))[-1].max()
     assert difference > 1e-2
+
+
+@pytest.mark.parametrize(
+    "rope", [{"factor": 4.0}, {"factor": 1.0, "attention_factor": 1.5}], ids=repr
+)
+def test_yarn_turns_by_other_angles_and_sharpens_the_scores(rope: dict[str, float]) -> None:
+    rope = {"rope_type": "yarn", "original_max_position_embeddings": 32} | rope
+    config = changed("text_config.rope_parameters", rope)
+    text = parse_config(config).text
+    assert text.yarn is not None
+    tensors = {name: np.array(array) for name, array in published_tensors().items()}
+    ids = random_ids(11)
+    frequencies = yarn_frequencies(text.yarn, text.rope_theta, text.head_dim)
+    wanted = slow_logits(tensors, ids, frequencies, yarn_attention_factor(text.yarn))
+    decoder = network(config=config).language_model
+    np.testing.assert_allclose(logits(decoder, ids), wanted, atol=2e-4)
 
 
 # Memory

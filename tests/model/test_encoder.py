@@ -6,7 +6,7 @@ import pytest
 
 from granite_mlx.model.encoder import BlockAttention, Encoder
 
-from .tiny import CONFIG, network
+from .tiny import CONFIG, changed, network
 
 BLOCK = CONFIG["encoder_config"]["context_size"]
 HIDDEN = CONFIG["encoder_config"]["hidden_dim"]
@@ -113,6 +113,38 @@ def test_the_middle_head_is_fed_back(encoder: Encoder) -> None:
     encoded = encoder(mx.array(random_features(1, 13, 160)))
     np.testing.assert_allclose(np.array(encoded.mid_logits), np.array(mid), atol=1e-6)
     np.testing.assert_allclose(np.array(encoded.frames), np.array(x), atol=1e-6)
+
+
+def concatenating(layers: list[int]) -> Encoder:
+    """An encoder that hands out earlier blocks as well; the same weights."""
+    config = changed("encoder_config.cat_hidden_layers", layers)
+    width = HIDDEN * (len(layers) + 1)
+    return network(config=changed("projector_config.encoder_hidden_size", width, config)).encoder
+
+
+def test_earlier_blocks_stand_in_front_of_the_last(encoder: Encoder) -> None:
+    features = mx.array(random_features(2, 13, 160))
+    x = encoder.input_linear(features)
+    first, second, third = encoder.layers
+    middle = first(x, None)
+    middle = middle + encoder.out_mid(mx.softmax(encoder.out(middle), axis=-1))
+    behind = second(middle, None)
+    wanted = mx.concatenate([x, middle, behind, third(behind, None)], axis=-1)
+    ours = concatenating([0, 1, 2])(features)
+    np.testing.assert_allclose(np.array(ours.frames), np.array(wanted), atol=1e-6)
+    alone = concatenating([2])(features)
+    np.testing.assert_allclose(
+        np.array(alone.frames), np.array(wanted[..., 2 * HIDDEN :]), atol=1e-6
+    )
+
+
+def test_the_character_head_reads_the_last_block_alone(encoder: Encoder) -> None:
+    features = mx.array(random_features(1, 13, 160))
+    wanted = encoder.ctc_logits(encoder(features).frames)
+    plus = concatenating([0, 2])
+    np.testing.assert_array_equal(
+        np.array(plus.ctc_logits(plus(features).frames)), np.array(wanted)
+    )
 
 
 def test_convolutions_cross_block_borders(encoder: Encoder) -> None:

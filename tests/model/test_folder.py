@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from granite_mlx.errors import CheckpointError
-from granite_mlx.model.folder import read_chat_template, read_config
+from granite_mlx.model.folder import read_chat_template, read_config, read_special_tokens
 
 from .fake_hub import CONFIG
 
@@ -22,6 +22,8 @@ def test_read_config(tmp_path: Path) -> None:
         (b'{"model_type": ', "config.json is not valid JSON .*line 1"),
         (b"[1, 2]", "config.json holds no JSON object"),
         (b"\xff\xfe{}", "config.json is not UTF-8"),
+        (b'{"a": ' + b"1" * 5000 + b"}", "config.json is not valid JSON"),
+        (b'{"a": ' + b"[" * 100_000, "config.json is not valid JSON"),
     ],
 )
 def test_bad_config(tmp_path: Path, content: bytes | None, message: str) -> None:
@@ -77,3 +79,23 @@ def test_damaged_chat_template(tmp_path: Path) -> None:
     write_template(tmp_path, "chat_template.json", "{")
     with pytest.raises(CheckpointError, match=r"chat_template.json is not valid JSON"):
         read_chat_template(tmp_path)
+
+
+def test_special_tokens(tmp_path: Path) -> None:
+    assert read_special_tokens(tmp_path) == {}
+    raw = {
+        "bos_token": "<s>",
+        "eos_token": {"content": "</s>", "lstrip": False},
+        "pad_token": None,
+        "unk_token": 7,
+        "audio_token": "<|audio|>",  # is given to no template
+        "chat_template": "{{ bos_token }}",
+    }
+    write_template(tmp_path, "tokenizer_config.json", raw)
+    assert read_special_tokens(tmp_path) == {"bos_token": "<s>", "eos_token": "</s>"}
+
+
+def test_damaged_special_tokens(tmp_path: Path) -> None:
+    write_template(tmp_path, "tokenizer_config.json", "{")
+    with pytest.raises(CheckpointError, match=r"tokenizer_config.json is not valid JSON"):
+        read_special_tokens(tmp_path)

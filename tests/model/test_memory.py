@@ -10,22 +10,22 @@ from .fake_hub import MODEL_ID
 
 
 def test_memory_that_suffices_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "_available_bytes", lambda: 5 * 2**30)
-    check_memory(4 * 2**30, MODEL_ID)
+    monkeypatch.setattr(memory, "_available_bytes", lambda: 5_000_000_000)
+    check_memory(4_000_000_000, MODEL_ID)
     with pytest.raises(CheckpointError):
-        check_memory(4 * 2**30 + 1, MODEL_ID)
+        check_memory(4_000_000_001, MODEL_ID)
 
 
 def test_memory_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_metal_info", lambda: None)
-    monkeypatch.setattr(memory, "_available_bytes", lambda: 3 * 2**30)
-    expected = r"needs 5\.3 GB of memory \(4\.3 GB for weights\), .* 3\.0 GB available; close"
+    monkeypatch.setattr(memory, "_available_bytes", lambda: 3_000_000_000)
+    expected = r"needs 5\.6 GB of memory \(4\.6 GB for weights\), .* 3\.0 GB available; close"
     with pytest.raises(CheckpointError, match=expected):
         check_memory(4_626_527_776, MODEL_ID)
 
 
 def test_memory_of_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
-    info = {"memory_size": 4 * 2**30, "max_recommended_working_set_size": 3 * 2**30}
+    info = {"memory_size": 4_000_000_000, "max_recommended_working_set_size": 3_000_000_000}
     monkeypatch.setattr(memory, "_metal_info", lambda: info)
     with pytest.raises(CheckpointError, match=r"has 4\.0 GB, of which the GPU .* at most 3\.0 GB"):
         check_memory(4_626_527_776, MODEL_ID)

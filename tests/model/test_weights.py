@@ -8,18 +8,20 @@ from typing import Any
 
 import mlx.core as mx
 import pytest
+from mlx import nn
 
-from granite_mlx.convert import port
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.config import parse_config
-from granite_mlx.model.shards import read_headers
+from granite_mlx.model.quantisation import quantise_modules
+from granite_mlx.model.shards import ITEM_BYTES, read_headers
+from granite_mlx.model.sources import ported
 from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.model.weights import (
     DTYPES,
     check_tensors,
     load_weights,
-    n_parameters,
     stored_dtype,
+    weights_bytes,
 )
 
 from .tiny import (
@@ -75,6 +77,21 @@ def test_every_layout(tmp_path: Path, layout: str, n_shards: int, tied: bool) ->
     assert_same(loaded(tmp_path), network(config=config))
 
 
+def test_loading_can_be_ended_between_layers(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path)
+    model, headers = SpeechModel(parse_config(CONFIG)), read_headers(tmp_path)
+    n_layers: list[int] = []
+    load_weights(model, headers, mx.float32, ported, lambda: n_layers.append(1))
+    layers = ("encoder_config.num_layers", "projector_config.num_hidden_layers")
+    assert len(n_layers) > sum(CONFIG[s][k] for s, k in (path.split(".") for path in layers))
+
+    def stop() -> None:
+        raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        load_weights(SpeechModel(parse_config(CONFIG)), headers, mx.float32, ported, stop)
+
+
 @pytest.mark.parametrize(
     ("stored", "dtype"), [("F32", "float32"), ("F16", "float16"), ("BF16", "bfloat16")]
 )
@@ -125,12 +142,14 @@ def test_counters_of_training_are_not_needed(tmp_path: Path) -> None:
     assert_same(loaded(tmp_path), network())
 
 
-def test_parameters_are_counted_from_shapes() -> None:
+@pytest.mark.parametrize(("dtype", "item_bytes"), [("float32", 4), ("bfloat16", 2)])
+def test_bytes_are_counted_from_shapes(dtype: str, item_bytes: int) -> None:
     tensors = published_tensors()
     stored = sum(array.size for name, array in tensors.items() if "num_batches" not in name)
     # BatchNorm's four values a channel become one, the bias.
     channels = 52 * CONFIG["encoder_config"]["num_layers"]
-    assert n_parameters(SpeechModel(parse_config(CONFIG))) == stored - 3 * channels
+    model = SpeechModel(parse_config(CONFIG))
+    assert weights_bytes(model, DTYPES[dtype]) == (stored - 3 * channels) * item_bytes
 
 
 # Tied heads
@@ -249,7 +268,9 @@ import json, resource, sys
 from pathlib import Path
 import mlx.core as mx
 from granite_mlx.model.config import parse_config
+from granite_mlx.model.quantisation import quantise_modules, quantised_formats
 from granite_mlx.model.shards import read_headers
+from granite_mlx.model.sources import dequantised, ported
 from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.model.weights import DTYPES, check_tensors, load_weights
 
@@ -260,12 +281,18 @@ def peak_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 folder, dtype = Path(sys.argv[1]), DTYPES[sys.argv[2]]
-model = SpeechModel(parse_config(json.loads((folder / "config.json").read_text())))
-headers = read_headers(folder)
-check_tensors(model, headers)
+config = parse_config(json.loads((folder / "config.json").read_text()))
+model, headers = SpeechModel(config), read_headers(folder)
+formats = quantised_formats(config.quantisation, headers)
+if sys.argv[3] == "floating":
+    source_of = dequantised(formats)
+else:
+    source_of = ported
+    quantise_modules(model, formats)
+check_tensors(model, headers, source_of)
 mx.eval(mx.ones((8, 8)) @ mx.ones((8, 8)))  # what MLX takes for itself
 before = peak_bytes()
-load_weights(model, headers, dtype)
+load_weights(model, headers, dtype, source_of)
 print(peak_bytes() - before, sum(array.nbytes for _, array in model.named_parameters()))
 """
 
@@ -283,15 +310,29 @@ SLACK_BYTES = 40_000_000
 """Well under what the checkpoint takes, so that keeping it beside the model would show."""
 
 
-def write_zeros(folder: Path, config: dict[str, Any], dtype: str, item_bytes: int) -> None:
-    """A checkpoint of zeros that takes no room on the disk: its file is one hole."""
+def write_zeros(folder: Path, config: dict[str, Any], dtype: str) -> None:
+    """A checkpoint of zeros that takes no room on the disk: its file is one hole.
+
+    With "quantization" in `config` the decoder's matrices are stored so; `dtype` is that of all
+    that stays floating.
+    """
+    parsed = parse_config(config)
+    model = SpeechModel(parsed)
+    if parsed.quantisation is not None:
+        formats = {
+            path: parsed.quantisation.default
+            for path, module in model.language_model.named_modules()
+            if isinstance(module, nn.Linear | nn.Embedding)
+        }
+        quantise_modules(model, {f"language_model.{path}": f for path, f in formats.items()})
     header: dict[str, Any] = {}
     position = 0
-    for ours, array in SpeechModel(parse_config(config)).named_parameters():
-        for name, shapes in port.sources(ours, tuple(array.shape)).items():
+    for ours, array in model.named_parameters():
+        for name, wanted in ported(ours, array).wanted.items():
             if name not in header:
-                end = position + math.prod(shapes[0]) * item_bytes
-                entry = {"dtype": dtype, "shape": shapes[0], "data_offsets": [position, end]}
+                shape, stored = wanted.shapes[0], dtype if dtype in wanted.dtypes else "U32"
+                end = position + math.prod(shape) * ITEM_BYTES[stored]
+                entry = {"dtype": stored, "shape": shape, "data_offsets": [position, end]}
                 header[name], position = entry, end
     content = json.dumps(header).encode()
     path = folder / "model.safetensors"
@@ -300,17 +341,34 @@ def write_zeros(folder: Path, config: dict[str, Any], dtype: str, item_bytes: in
     (folder / "config.json").write_text(json.dumps(config))
 
 
+Q8_BYTES = 1 + 2 * 2 / 64
+"""Of a weight at 8 bits, with a scale and a bias in bfloat16 for each 64."""
+
+
 @pytest.mark.parametrize(
-    ("stored", "item_bytes", "dtype", "final_item_bytes"),
-    [("F32", 4, "bfloat16", 2), ("BF16", 2, "float32", 4)],
+    ("stored", "quantised", "item_bytes", "dtype", "model", "final_item_bytes"),
+    [
+        ("F32", False, 4, "bfloat16", "as stored", 2),
+        ("BF16", False, 2, "float32", "as stored", 4),
+        ("BF16", True, Q8_BYTES, "bfloat16", "as stored", Q8_BYTES),
+        ("BF16", True, Q8_BYTES, "float32", "floating", 4),
+    ],
 )
 def test_peak_memory_is_the_model_and_one_layer(
-    tmp_path: Path, stored: str, item_bytes: int, dtype: str, final_item_bytes: int
+    tmp_path: Path,
+    stored: str,
+    quantised: bool,
+    item_bytes: float,
+    dtype: str,
+    model: str,
+    final_item_bytes: float,
 ) -> None:
     config = changed("text_config", CONFIG["text_config"] | MANY_LAYERS)
-    write_zeros(tmp_path, config, stored, item_bytes)
+    if quantised:
+        config["quantization"] = {"bits": 8, "group_size": 64}
+    write_zeros(tmp_path, config, stored)
     assert (tmp_path / "model.safetensors").stat().st_size > 110_000_000 * item_bytes / 2
-    command = [sys.executable, "-c", PEAK, str(tmp_path), dtype]
+    command = [sys.executable, "-c", PEAK, str(tmp_path), dtype, model]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     grown_bytes, model_bytes = map(int, output.split())
     layer_bytes = LAYER_PARAMETERS * (item_bytes + final_item_bytes)

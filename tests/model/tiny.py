@@ -99,6 +99,7 @@ DTYPES = {"F32": mx.float32, "F16": mx.float16, "BF16": mx.bfloat16}
 LAYOUTS: dict[str, tuple[tuple[str, str], ...]] = {
     "published": (),
     "nested": ((r"^language_model\.", "language_model.model."),),  # since transformers 5.19
+    "nested model": ((r"^language_model\.model\.", "language_model.model.model."),),  # not the head
     "modules": (  # the modules' own names
         (r"^language_model\.lm_head\.", "lm_head."),
         (r"^language_model\.model\.", "model.language_model."),

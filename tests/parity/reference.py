@@ -1,16 +1,19 @@
 """The reference's values of every self-test stage, computed by torch and transformers.
 
     python tests/parity/reference.py            # compare with what is stored, and with ours, live
-    python tests/parity/reference.py --write    # write granite_mlx/selftest_data/stages.npz
+    python tests/parity/reference.py --write    # write stages.npz and tests/data/yarn.json anew
 
 Needs the extra `reference`; nothing that the package does at run time comes here.
 """
 
 import argparse
 import contextlib
+import copy
 import ctypes
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 if sys.platform == "linux":  # mlx for Linux brings a slow BLAS; one loaded before serves it instead
     with contextlib.suppress(OSError):
@@ -18,19 +21,58 @@ if sys.platform == "linux":  # mlx for Linux brings a slow BLAS; one loaded befo
 
 import numpy as np
 import torch
-from transformers import GraniteSpeechConfig, GraniteSpeechForConditionalGeneration
+from transformers import (
+    GraniteConfig,
+    GraniteSpeechConfig,
+    GraniteSpeechForConditionalGeneration,
+    GraniteSpeechPlusConfig,
+    GraniteSpeechPlusForConditionalGeneration,
+)
+from transformers.models.granite.modeling_granite import GraniteRotaryEmbedding
 
 from granite_mlx.selftest import stages
 from granite_mlx.selftest.random_weights import random_signal, random_tensor
 
 STORED = Path(__file__).parents[2] / "granite_mlx" / "selftest_data" / "stages.npz"
+STORED_YARN = Path(__file__).parents[1] / "data" / "yarn.json"
+
+CLASSES = {
+    "granite_speech": (GraniteSpeechConfig, GraniteSpeechForConditionalGeneration),
+    "granite_speech_plus": (GraniteSpeechPlusConfig, GraniteSpeechPlusForConditionalGeneration),
+}
+
+WIDE = {"hidden_size": 2048, "num_attention_heads": 16, "max_position_embeddings": 32768}
+NARROW = {"hidden_size": 96, "num_attention_heads": 6, "max_position_embeddings": 4096}
+YARN: list[dict[str, Any]] = [
+    WIDE | {"rope_parameters": {"original_max_position_embeddings": 4096, "factor": 8.0}},
+    NARROW | {"rope_theta": 5000.0, "rope_scaling": {"type": "yarn", "factor": 4}},
+    NARROW | {"rope_parameters": {"original_max_position_embeddings": 512, "factor": 4.0,
+                                  "attention_factor": 1.3, "beta_fast": 16, "beta_slow": 2}},
+    NARROW | {"rope_parameters": {"original_max_position_embeddings": 512, "factor": 16.0,
+                                  "mscale": 1.0, "mscale_all_dim": 0.7, "truncate": False}},
+    NARROW | {"rope_parameters": {"original_max_position_embeddings": 1024, "factor": None,
+                                  "mscale": 0.5}},
+    NARROW | {"rope_parameters": {"original_max_position_embeddings": 64, "factor": 0.5,
+                                  "beta_fast": 0, "beta_slow": 0}},
+    NARROW | {"rope_parameters": {"original_max_position_embeddings": 6, "factor": 8.0}},
+    NARROW | {"rope_parameters": {"original_max_position_embeddings": 64, "factor": 8.0},
+              "original_max_position_embeddings": 256},
+    NARROW | {"rope_parameters": {"rope_type": "default", "rope_theta": 700.0},
+              "rope_scaling": {"original_max_position_embeddings": 64, "factor": 2.0},
+              "rope_theta": 500.0},
+    NARROW | {"rope_parameters": {"original_max_position_embeddings": 64, "factor": 2.0,
+                                  "rope_theta": 700.0},
+              "rope_scaling": {}, "rope_theta": 500.0},
+]  # fmt: skip
+"""text_config's keys, in either place and left to their defaults; no type stands for yarn."""
 
 
-def build() -> GraniteSpeechForConditionalGeneration:
-    """transformers' model of the self-test's configuration, with its random weights."""
-    config = GraniteSpeechConfig(**stages.CONFIG)
+def build(raw_config: dict[str, Any] = stages.CONFIG) -> GraniteSpeechForConditionalGeneration:
+    """transformers' model of a self-test's configuration, with its random weights."""
+    config_class, model_class = CLASSES[raw_config["model_type"]]
+    config = config_class(**copy.deepcopy(raw_config))
     config.encoder_config.dropout = 0.0
-    model = GraniteSpeechForConditionalGeneration(config).eval()
+    model = model_class(config).eval()
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if tensor.is_floating_point():
@@ -81,10 +123,29 @@ def reference_values() -> dict[str, np.ndarray]:
     for n_frames in (60, 61, 74):
         frames = torch.from_numpy(stages.frames_of(n_frames))
         values[f"projector, {n_frames} frames"] = core.projector(frames)
-    ids = torch.tensor([[*stages.PREFILL, *stages.STEPS]])
-    values["decoder"] = scaled(model, model(input_ids=ids).logits)
+    values["decoder"] = _decoder(model)
     values["whole model"] = _whole(model, values["features"])
+    del model, core
+    values |= _later_values(values["features"])
     return {name: value.float().numpy() for name, value in values.items()}
+
+
+def _later_values(features: torch.Tensor) -> dict[str, torch.Tensor]:
+    model = build(stages.LATER_CONFIG)
+    encoder, projector = model.model.encoder, model.model.projector
+    width = model.config.projector_config.encoder_hidden_size
+    encoded = encoder(torch.from_numpy(stages.features_of(201))).last_hidden_state
+    return {
+        "plus encoder, 201 frames": encoded,
+        "plus projector, 61 frames": projector(torch.from_numpy(stages.frames_of(61, width))),
+        "YaRN decoder": _decoder(model),
+        "plus, whole model": _whole(model, features),
+    }
+
+
+def _decoder(model: GraniteSpeechForConditionalGeneration) -> torch.Tensor:
+    ids = torch.tensor([[*stages.PREFILL, *stages.STEPS]])
+    return scaled(model, model(input_ids=ids).logits)
 
 
 def _whole(model: GraniteSpeechForConditionalGeneration, features: torch.Tensor) -> torch.Tensor:
@@ -107,6 +168,31 @@ def scaled(model: GraniteSpeechForConditionalGeneration, logits: torch.Tensor) -
     return logits / model.config.text_config.logits_scaling
 
 
+def yarn_values() -> list[dict[str, Any]]:
+    """Frequencies and attention factor of each of the settings in `YARN`."""
+    entries = []
+    for text_config in copy.deepcopy(YARN):
+        for key in ("rope_scaling", "rope_parameters"):
+            if text_config.get(key) and "type" not in text_config[key]:
+                text_config[key].setdefault("rope_type", "yarn")
+        rotary = GraniteRotaryEmbedding(GraniteConfig(**copy.deepcopy(text_config)))
+        entries.append(
+            {
+                "text_config": text_config,
+                "frequencies": rotary.inv_freq.tolist(),
+                "attention_factor": rotary.attention_scaling,
+            }
+        )
+    return entries
+
+
+def _same_yarn(stored: dict[str, Any], live: dict[str, Any]) -> bool:
+    return stored["text_config"] == live["text_config"] and all(
+        np.allclose(stored[key], live[key], rtol=1e-6, atol=0)
+        for key in ("frequencies", "attention_factor")
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true", help="write the stored values anew")
@@ -116,17 +202,21 @@ def main() -> int:
         STORED.parent.mkdir(exist_ok=True)
         np.savez_compressed(STORED, **values)
         print(f"{STORED}: {STORED.stat().st_size / 1e3:.0f} kB")
+        STORED_YARN.write_text(json.dumps(yarn_values(), indent=1) + "\n")
     stored = np.load(STORED)
-    config, ours = stages.build(stages.mx.float32)
+    same_yarn = all(map(_same_yarn, json.loads(STORED_YARN.read_text()), yarn_values()))
+    print(f"YaRN's frequencies are {'' if same_yarn else 'not '}those that are stored")
     worst = 0.0
-    print(f"{'stage':24}{'largest':>12}{'relative':>12}{'stored':>12}")
-    for name, stage in stages.STAGES.items():
-        difference = stages.compare(stage(config, ours), values[name])
-        drift = float(np.abs(stored[name] - values[name]).max())
-        limit = 1e-3 if name in stages.LOGITS else 1e-4
-        worst = max(worst, difference.largest / limit, drift / limit)
-        print(f"{name:24}{difference.largest:12.1e}{difference.relative:12.1e}{drift:12.1e}")
-    return 0 if worst <= 1 else 1
+    print(f"{'stage':26}{'largest':>12}{'relative':>12}{'stored':>12}")
+    for raw_config, network_stages in stages.NETWORKS:
+        config, ours = stages.build(stages.mx.float32, raw_config)
+        for name, stage in network_stages.items():
+            difference = stages.compare(stage(config, ours), values[name])
+            drift = float(np.abs(stored[name] - values[name]).max())
+            limit = 1e-3 if name in stages.LOGITS else 1e-4
+            worst = max(worst, difference.largest / limit, drift / limit)
+            print(f"{name:26}{difference.largest:12.1e}{difference.relative:12.1e}{drift:12.1e}")
+    return 0 if worst <= 1 and same_yarn else 1
 
 
 if __name__ == "__main__":

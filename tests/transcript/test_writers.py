@@ -27,6 +27,12 @@ def test_txt_holds_one_segment_a_line(tmp_path: Path) -> None:
     assert (tmp_path / "call.txt").read_bytes() == "« bonjour »\nà tous\n".encode()
 
 
+def test_txt_names_the_speakers(tmp_path: Path) -> None:
+    turns = (Segment(0, 3, "hello", speaker="Speaker 1"), Segment(0, 3, "hm"))
+    Transcript(turns, "en", None, "transcribe", 3.0, "demo").save(tmp_path / "call.txt")
+    assert (tmp_path / "call.txt").read_text() == "Speaker 1: hello\nhm\n"
+
+
 def test_json_is_the_schema_and_a_newline(tmp_path: Path) -> None:
     HELLO.save(str(tmp_path / "call.JSON"))
     assert (tmp_path / "call.JSON").read_bytes() == (HELLO.to_json() + "\n").encode()
