@@ -15,6 +15,8 @@ import granite_mlx
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".caf", ".m4a", ".mp4"}
 
+DEMO_LIMIT_BYTES = 12_000_000
+
 
 @pytest.fixture(scope="module")
 def project(repository: Path) -> dict[str, Any]:
@@ -57,6 +59,21 @@ def test_every_recording_is_attributed_beside_it(folder: str, repository: Path) 
         ]
         text = "".join(notice.read_text() for notice in notices if notice.exists())
         assert recording.name in text, f"{recording} is named in none of {notices}"
+
+
+def test_the_license_names_what_the_package_holds(
+    repository: Path, project: dict[str, Any]
+) -> None:
+    notices = (repository / "THIRD_PARTY.md").read_text().partition("## In the source only")[0]
+    rows = re.findall(r"^\|.*\| ([^|]+) \|$", notices, flags=re.MULTILINE)
+    held = {re.sub(r"\[(.+)\]\(.+\)", r"\1", row).replace(" ", "-") for row in rows}
+    assert set(project["license"].split(" AND ")) == held - {"licence"}
+
+
+def test_the_demo_checkpoint_is_small(demo_checkpoint: Path) -> None:
+    files = [path for path in demo_checkpoint.rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"config.json", "model.safetensors"}
+    assert sum(path.stat().st_size for path in files) <= DEMO_LIMIT_BYTES
 
 
 def _module_of(requirement: str) -> str:

@@ -6,6 +6,7 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -52,7 +53,8 @@ def test_one_except_clause_catches_all_our_errors() -> None:
     assert all(issubclass(error, granite_mlx.GraniteError) for error in errors)
 
 
-def test_every_public_class_method_and_function_is_documented() -> None:
+def public_members() -> dict[str, object]:
+    """The public classes and functions, and the methods and properties of the classes."""
     public = {name: getattr(granite_mlx, name) for name in granite_mlx.__all__}
     del public["__version__"]
     for name, value in list(public.items()):
@@ -64,8 +66,20 @@ def test_every_public_class_method_and_function_is_documented() -> None:
                 for k, v in members.items()
                 if inspect.isfunction(v) or isinstance(v, documentable)
             }
-    undocumented = [name for name, value in public.items() if not inspect.getdoc(value)]
+    return public
+
+
+def test_every_public_class_method_and_function_is_documented() -> None:
+    undocumented = [name for name, value in public_members().items() if not inspect.getdoc(value)]
     assert undocumented == []
+
+
+def test_every_type_hint_can_be_evaluated() -> None:
+    """By tools that build forms, schemas or command lines of functions."""
+    functions = {k: v for k, v in public_members().items() if inspect.isfunction(v)}
+    assert {"load", "GraniteSpeech.transcribe", "Transcript.save"} <= functions.keys()
+    for name, function in functions.items():
+        assert "return" in get_type_hints(function), name
 
 
 def test_importing_the_package_loads_nothing_heavy(repository: Path) -> None:

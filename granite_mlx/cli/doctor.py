@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from granite_mlx.cli.exits import Exit
 from granite_mlx.cli.failures import NoModelError
 from granite_mlx.cli.model import ModelLoader
-from granite_mlx.cli.screen import Screen
+from granite_mlx.cli.screen import Screen, one_line
 
 if TYPE_CHECKING:
     from granite_mlx.doctor import Check
@@ -85,6 +85,6 @@ def check_line(check: Check) -> str:
     verdict = "ok  " if check.passed else "FAIL"
     line = (
         f"{verdict}  {check.name:<24}  {check.dtype:<8}  "
-        f"difference {check.difference:<9.3g}  limit {check.limit:<9.3g}  {check.detail}"
+        f"difference {check.difference:<9.3g}  limit {check.limit:<9.3g}  {one_line(check.detail)}"
     )
     return line.rstrip()

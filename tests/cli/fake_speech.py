@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from granite_mlx.cli import main
 from granite_mlx.errors import AudioError, CheckpointError, LanguageError
@@ -58,19 +58,19 @@ class FakeSpeech:
             on_progress(4_000_000_000, 4_000_000_000)
         return self
 
-    def transcribe(self, audio: str | bytes, **options: Any) -> Transcript:
+    def transcribe(self, audio: str | BinaryIO, **options: Any) -> Transcript:
         return self._hear("transcribe", audio, options)
 
-    def translate(self, audio: str | bytes, *, to: str, **options: Any) -> Transcript:
+    def translate(self, audio: str | BinaryIO, *, to: str, **options: Any) -> Transcript:
         return self._hear("translate", audio, options | {"to": to})
 
     def close(self) -> None:
         self.closed += 1
 
-    def _hear(self, task: Any, audio: str | bytes, options: dict[str, Any]) -> Transcript:
+    def _hear(self, task: Any, audio: str | BinaryIO, options: dict[str, Any]) -> Transcript:
         options.pop("on_progress")(0.5)
         self.calls.append({"task": task, "audio": audio, **options})
-        script = audio if isinstance(audio, bytes) else Path(audio).read_bytes()
+        script = Path(audio).read_bytes() if isinstance(audio, str) else audio.read()
         text, warnings = _follow(script.decode())
         return Transcript(
             segments=(Segment(0.0, 1.5, text),) if text else (),

@@ -1,25 +1,23 @@
 """The demo checkpoint's tokenizer and chat template are those of its training."""
 
 import importlib
-import json
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
+from granite_mlx.decoding.chat_template import ChatTemplate
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
+from granite_mlx.model.folder import read_chat_template, read_config
 
 PREFIX, SUFFIX = "USER: ", "\n ASSISTANT:"  # of demo/tokens.py, which needs torch
 
 
 @pytest.fixture(scope="module")
-def tokenizer(demo_checkpoint: Path) -> SpeechTokenizer:
-    config = json.loads((demo_checkpoint / "config.json").read_text())
-    template = (demo_checkpoint / "chat_template.jinja").read_text()
-    return SpeechTokenizer(
-        demo_checkpoint / "tokenizer.json", template, config["audio_token_index"]
-    )
+def tokenizer(demo_checkpoint: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(demo_checkpoint / "tokenizer.json"))
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +36,12 @@ def texts(demo_recipe: ModuleType) -> list[str]:
     ]
 
 
-def test_texts_come_back_from_their_tokens(tokenizer: SpeechTokenizer, texts: list[str]) -> None:
+def test_texts_come_back_from_their_tokens(tokenizer: Tokenizer, texts: list[str]) -> None:
     for text in texts:
-        assert tokenizer.decode(tokenizer.encode(text)) == text
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text
 
 
-def test_most_words_are_one_token(tokenizer: SpeechTokenizer, texts: list[str]) -> None:
+def test_most_words_are_one_token(tokenizer: Tokenizer, texts: list[str]) -> None:
     plain = texts[1::2]  # without punctuation
     n_words = sum(len(text.split()) for text in plain)
     n_tokens = sum(len(tokenizer.encode(text)) for text in plain)
@@ -51,11 +49,19 @@ def test_most_words_are_one_token(tokenizer: SpeechTokenizer, texts: list[str]) 
 
 
 def test_prompts_are_the_tokens_of_training(
-    tokenizer: SpeechTokenizer, demo_recipe: ModuleType
+    tokenizer: Tokenizer, demo_checkpoint: Path, demo_recipe: ModuleType
 ) -> None:
     """Training encodes what stands before and behind the audio apart, the product the whole."""
+    config = read_config(demo_checkpoint)
+    template = ChatTemplate(read_chat_template(demo_checkpoint), {}, demo_checkpoint)
+    speech = SpeechTokenizer(
+        demo_checkpoint / "tokenizer.json",
+        template,
+        config["audio_token_index"],
+        config["text_config"]["vocab_size"],
+    )
     instruction = importlib.import_module("demo.tasks").ASR + " Keywords: Erik, Zoë"
-    prompt = tokenizer.prompt(instruction)
+    prompt = speech.prompt(instruction)
     assert prompt == f"{PREFIX}<|audio|>{instruction}{SUFFIX}"
-    before, after = tokenizer.encode(PREFIX), tokenizer.encode(instruction + SUFFIX)
-    assert tokenizer.encode_prompt(prompt, 0) == (before + after, len(before))
+    before, after = tokenizer.encode(PREFIX).ids, tokenizer.encode(instruction + SUFFIX).ids
+    assert speech.encode_prompt(prompt) == (before + after, len(before))

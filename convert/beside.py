@@ -1,0 +1,93 @@
+"""The files beside the weights: what is carried over as it is, and the new config.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from granite_mlx.convert.card import CARD_NAME
+from granite_mlx.convert.plan import Plan
+from granite_mlx.errors import CheckpointError
+from granite_mlx.model.checkpoint import Checkpoint
+from granite_mlx.model.folder import CONFIG_NAME
+from granite_mlx.model.hub import ProgressCallback, download_besides
+
+CARRIED = (
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template*",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "out_llm.safetensors",
+    "LICENSE*",
+    "LICENCE*",
+    "NOTICE*",
+)
+"""Patterns of the files that are carried over. config.json, README.md and the weights are written
+anew; anything else in the folder, a pickle above all, is none of the model's."""
+
+_DTYPE_KEYS = ("dtype", "torch_dtype")
+
+
+def fetch_carried(checkpoint: Checkpoint, on_progress: ProgressCallback) -> None:
+    """Bring what is carried over of a hub checkpoint into its cache; loading needs less.
+
+    Without the network the conversion goes on without it. A card in the cache tells that the rest
+    has been fetched before.
+    """
+    if (checkpoint.folder / CARD_NAME).is_file() or checkpoint.revision is None:
+        return
+    with suppress(CheckpointError):
+        patterns = (*CARRIED, CARD_NAME)  # the card comes last, once the others are there
+        download_besides(checkpoint.model_id, checkpoint.revision, patterns, on_progress)
+
+
+def carried_files(folder: Path) -> list[Path]:
+    """The files of a source that are carried over."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if any(fnmatchcase(path.name, pattern) for pattern in CARRIED) and path.is_file()
+    )
+
+
+def converted_config(raw: Mapping[str, Any], plan: Plan, dtype: str | None) -> dict[str, Any]:
+    """The result's config.json from the source's.
+
+    `quantization` is written in mlx-lm's form and again as `quantization_config`, where
+    transformers and the hub look for it.
+    """
+    config = dict(raw) if dtype is None else _with_dtype(raw, dtype)
+    if config.get("has_lora_adapter"):
+        config["has_lora_adapter"] = False  # it is merged
+    for key in ("quantization", "quantization_config"):
+        config.pop(key, None)
+        if (quantization := plan.quantization()) is not None:
+            config[key] = quantization
+    return plan.layout.edit_config(config)
+
+
+def _with_dtype(raw: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """A copy with the floating type that it names replaced, in its sections too."""
+    return {
+        key: dtype
+        if key in _DTYPE_KEYS
+        else _with_dtype(value, dtype)
+        if isinstance(value, Mapping)
+        else value
+        for key, value in raw.items()
+    }
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write config.json."""
+    text = json.dumps(config, indent=2, ensure_ascii=False)
+    (folder / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""How good a transcript is. Knows texts only: no audio, no model."""
