@@ -2,7 +2,8 @@
 # changed. Works with GNU Make 3.81, which is what macOS brings.
 #
 #   .venv            granite-mlx as a user gets it (editable); `make test` adds the tools to it
-#   .venv-reference  the same with torch and transformers, for what compares with them
+#   .venv-reference  the same with torch, transformers and peft, for what compares with them
+#   .venv-mlx-audio  mlx-audio as its users have it, for what is exchanged with it
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
@@ -32,8 +33,8 @@ test: .venv/installed-dev
 	.venv/bin/pytest
 
 # In the second environment, since the first has to show that the product needs no torch.
-test-all: test .venv-reference/installed
-	.venv-reference/bin/pytest -m slow
+test-all: test .venv-reference/installed .venv-mlx-audio/installed
+	GRANITE_MLX_AUDIO_PYTHON=$(CURDIR)/.venv-mlx-audio/bin/python .venv-reference/bin/pytest -m slow
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check .
@@ -53,6 +54,7 @@ parity: .venv-reference/installed
 fixtures: .venv-reference/installed
 	.venv-reference/bin/python tests/parity/reference.py --write
 	.venv-reference/bin/python tests/parity/demo_reference.py --write
+	.venv-reference/bin/python tests/convert/adapter_reference.py --write
 
 # `build` makes the wheel from the sdist, so nothing that lies about here gets into it.
 wheel: .venv/installed-dev
@@ -73,6 +75,11 @@ wheel: .venv/installed-dev
 
 .venv-reference/installed: pyproject.toml | .venv-reference/bin/pip
 	.venv-reference/$(INSTALL) -e '.[dev,reference]'
+	touch $@
+
+# What is exchanged with mlx-audio was studied in this version of it.
+.venv-mlx-audio/installed: | .venv-mlx-audio/bin/pip
+	.venv-mlx-audio/$(INSTALL) mlx-audio==0.6.2 'mlx[cpu]'
 	touch $@
 
 clean:

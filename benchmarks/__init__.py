@@ -1,0 +1,1 @@
+"""Measurements at full size: `python -m benchmarks.NAME` from the repository's root."""

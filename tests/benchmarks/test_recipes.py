@@ -1,0 +1,141 @@
+"""The table of recipes, and that docs/quantisation.md says what the recipes do."""
+
+import importlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import soundfile
+
+from granite_mlx.convert.compare import Agreement
+from granite_mlx.convert.plan import plan
+from granite_mlx.convert.recipes import RECIPES, Recipe
+from granite_mlx.evaluate.error_rates import ErrorRate
+
+
+@pytest.fixture(scope="module")
+def recipes(benchmarks: ModuleType, demo_recipe: ModuleType) -> ModuleType:
+    return importlib.import_module("benchmarks.recipes")
+
+
+@pytest.fixture(scope="module")
+def document(repository: Path) -> str:
+    return (repository / "docs" / "quantisation.md").read_text(encoding="utf-8")
+
+
+# The table
+
+
+def test_rows_in_markdown(recipes: ModuleType) -> None:
+    words = {"en": ErrorRate(1, 40), "fr": ErrorRate(0, 30), "digits": ErrorRate()}
+    source = recipes.Row(None, 10_215_984, "float32", words, recipes.Tally(19, 20))
+    q8 = recipes.Row("q8", 5_677_240, "float32", words, recipes.Tally(), Agreement(400, 399, 0.5))
+    lines = recipes.table([source, q8]).splitlines()
+    assert {line.count("|") for line in lines} == {9}
+    assert lines[2:] == [
+        "| none (bfloat16) | 10.2 MB | 2.50 % | 0.00 % |  | 95.0 % |  |  |",
+        "| q8 | 5.7 MB | 2.50 % | 0.00 % |  |  | 0.0013 nats | 99.75 % |",
+    ]
+    json.dumps(recipes.report([source, q8], {"mlx": "1"}))
+
+
+def test_the_table_takes_the_place_of_the_last_one(recipes: ModuleType) -> None:
+    text = f"before\n{recipes.BEGIN}\nold\n{recipes.END}\nafter\n"
+    once = recipes.with_table(text, "new")
+    assert once == f"before\n{recipes.BEGIN}\nnew\n{recipes.END}\nafter\n"
+    assert recipes.with_table(once, "new") == once
+
+
+@pytest.mark.parametrize("pattern", ["", "{0}", "{1}", "{1} {0}", "{0} {1} {0}", "{0} {1} {1}"])
+def test_a_document_without_a_place_for_it(recipes: ModuleType, pattern: str) -> None:
+    with pytest.raises(ValueError, match="needs a line"):
+        recipes.with_table(pattern.format(recipes.BEGIN, recipes.END), "new")
+
+
+def test_a_recording_through_source_and_recipe(
+    recipes: ModuleType, demo_recipe: ModuleType, demo_checkpoint: Path
+) -> None:
+    held_out = importlib.import_module("demo.held_out")
+    samples, _ = soundfile.read(demo_checkpoint / "examples" / "digits.flac", dtype="float32")
+    said = (demo_checkpoint / "examples" / "digits.txt").read_text().split()
+    text = " ".join([*said, "nothing"]).capitalize() + "."  # one word that nobody says
+    said_so = held_out.Utterance(
+        "en", "digits", ("digits", "-", "-"), text, text, [], False, "fsdd"
+    )
+    utterance = held_out.Recording("test_digits 0", "digits", said_so, samples)
+    asked = []
+
+    def keyword_score(model: Any, utterances: Sequence[Any]) -> Any:
+        asked.append([model.dtype, *utterances])
+        return recipes.Tally(1, 2)
+
+    source, q8 = recipes.measure([utterance], keyword_score, [RECIPES["q8"]])
+    assert asked == [["float32", utterance]] * 2
+    n_bytes = (demo_checkpoint / "model.safetensors").stat().st_size
+    assert (source.recipe, source.n_bytes, source.agreement) == (None, n_bytes, None)
+    expected = {"en": ErrorRate(), "fr": ErrorRate(), "digits": ErrorRate(1, len(said) + 1)}
+    assert source.words == expected
+    assert (q8.recipe, q8.words, q8.names) == ("q8", expected, recipes.Tally(1, 2))
+    assert 0.5 * n_bytes < q8.n_bytes < 0.6 * n_bytes
+    assert q8.agreement.n_positions > len(said)
+    assert 0 < q8.agreement.mean_kl_nats < 0.01
+    assert q8.exceeded == ()
+
+
+# The document
+
+
+def test_the_document_has_a_place_for_the_table(recipes: ModuleType, document: str) -> None:
+    assert "\nnew\n" in recipes.with_table(document, "new")
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_rule_is_in_the_document(recipe: Recipe, document: str) -> None:
+    (section,) = (part for part in document.split("\n### ") if part.startswith(f"{recipe.name}:"))
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    told = [tuple(cell.strip(" `") for cell in row.split("|")[1:3]) for row in rows]
+    assert told == [
+        (rule.pattern, "floating" if rule.format is None else rule.format.describe())
+        for rule in recipe.rules
+    ]
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_every_limit_is_in_the_document(recipe: Recipe, document: str) -> None:
+    limits = recipe.limits
+    assert limits is not None
+    assert limits.min_top1 is not None
+    assert (
+        f"| {recipe.name} | {limits.max_kl_nats:g} nats | {limits.min_top1:.0%} | "
+        f"+{limits.max_wer_points:g} points |".replace("%", " %")
+    ) in document
+
+
+@pytest.mark.parametrize("name", [None, *RECIPES])
+def test_sizes_in_the_document_are_those_of_the_plan(
+    name: str | None, document: str, real_tensors: dict[str, Any]
+) -> None:
+    recipe = None if name is None else RECIPES[name]
+    n_bytes = plan(real_tensors, tied=False, recipe=recipe).n_bytes
+    with_room = n_bytes / 1e9 + (1 << 30) / 1e9
+    row = f"| {name or 'none'} | {n_bytes / 1e9:.2f} GB | {with_room:.1f} GB |"
+    assert row in document
+
+
+@pytest.fixture(scope="module")
+def real_tensors(full_size: ModuleType) -> dict[str, Any]:
+    """The headers of the published checkpoint, without a file."""
+    from granite_mlx.convert import port
+    from granite_mlx.model.config import parse_config
+    from granite_mlx.model.shards import TensorInfo
+    from granite_mlx.model.speech_model import SpeechModel
+
+    network = SpeechModel(parse_config(full_size.real_config()))
+    return {
+        name: TensorInfo(name, "BF16", shapes[0], Path("model.safetensors"))
+        for ours, array in network.named_parameters()
+        for name, shapes in port.sources(ours, tuple(array.shape)).items()
+    }
