@@ -70,6 +70,18 @@ def rows(questions: list[tasks.Question], tokenizer: Tokenizer) -> Rows:
     )
 
 
+@dataclass(frozen=True)
+class Share:
+    """A process's part of each batch. All plan alike and take turns, so none waits for a longer one."""
+
+    rank: int
+    n_processes: int
+    plan_rng: np.random.Generator  # in the same state everywhere
+
+    def of(self, batch: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        return batch[self.rank :: self.n_processes]
+
+
 def plan(corpora: list[Corpus], size: int, rng: np.random.Generator) -> list[list[tuple[int, int]]]:
     """One epoch: batches of (corpus, utterance) of about equal length, in random order."""
     items = [(c, i) for c, corpus in enumerate(corpora) for i, u in enumerate(corpus.utterances)
@@ -85,11 +97,11 @@ def plan(corpora: list[Corpus], size: int, rng: np.random.Generator) -> list[lis
 
 def stream(
     corpora: list[Corpus], size: int, tokenizer: Tokenizer, pools: NamePools,
-    rng: np.random.Generator,
+    rng: np.random.Generator, share: Share,
 ) -> Iterator[Batch]:  # fmt: skip
     """Endless training batches. Two in a hundred are noise without words: the answer is nothing."""
     while True:
-        for batch in plan(corpora, size, rng):
+        for batch in map(share.of, plan(corpora, size * share.n_processes, share.plan_rng)):
             utterances = [corpora[c].utterances[i] for c, i in batch]
             sounds = [corpora[c].audio(corpora[c].utterances[i]) for c, i in batch]
             longest = max(map(len, sounds)) + int(rng.integers(0, 9600))

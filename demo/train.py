@@ -23,7 +23,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import GraniteSpeechForConditionalGeneration
 
 from demo import tasks, tokens
-from demo.batches import Batch, Corpus, Rows, rows, stream
+from demo.batches import Batch, Corpus, Rows, Share, rows, stream
 from demo.corpus import NamePools, compose, read_pools
 from demo.model import AUDIO, EOS, PAD, VOCAB_SIZE, build, encode, n_audio_tokens
 from demo.muon import MuonAdamW
@@ -35,8 +35,9 @@ Loss = dict[str, Tensor]
 class Recipe:
     """What every phase needs: model, tokenizer, names, corpora, and the losses over them."""
 
-    def __init__(self, work: Path, seed: int, rank: int) -> None:
+    def __init__(self, work: Path, seed: int, rank: int, n_processes: int) -> None:
         self.work, self.seed, self.rank = work, seed, rank
+        self.share = Share(rank, n_processes, np.random.default_rng())
         self.pools: NamePools = read_pools(work / "names.json")
         self.tokenizer = self._tokenizer(seed)
         self.pad, self.eos, self.audio = map(self.tokenizer.token_to_id, (PAD, EOS, AUDIO))
@@ -54,7 +55,8 @@ class Recipe:
     def reseed(self, step: int) -> None:
         """Make what is drawn from here on follow from the seed and the step that is resumed."""
         seeds = [self.seed, self.rank, step]
-        self.rng.bit_generator.state = np.random.default_rng(seeds).bit_generator.state
+        for rng, own in ((self.rng, seeds), (self.share.plan_rng, [self.seed, step])):
+            rng.bit_generator.state = np.random.default_rng(own).bit_generator.state
         torch.manual_seed(hash(tuple(seeds)) % 2**31)
 
     @property
@@ -64,7 +66,7 @@ class Recipe:
     def batches(self, size: int) -> Iterator[Batch]:
         sets = ("en", "fr", "names_en", "names_fr", "digits")
         corpora = [Corpus.open(self.work / f"train_{s}") for s in sets]
-        return stream(corpora, size, self.tokenizer, self.pools, self.rng)
+        return stream(corpora, size, self.tokenizer, self.pools, self.rng, self.share)
 
     def letter_losses(self, hidden: Tensor, mid: Tensor, r: Rows) -> Loss:
         last = self.model.model.encoder.out(hidden)
@@ -280,7 +282,7 @@ def worker(rank: int, args) -> None:
     if args.processes > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29511")
         dist.init_process_group("gloo", rank=rank, world_size=args.processes)
-    recipe = Recipe(args.work, args.seed, rank)
+    recipe = Recipe(args.work, args.seed, rank, args.processes)
     loss = {
         "encoder": lambda: encoder_phase(recipe, args.batch, args.tokens_after),
         "decoder": lambda: decoder_phase(recipe, args.batch, args.copy_steps),
