@@ -64,6 +64,26 @@ def ask(u: Utterance, rng: np.random.Generator, pools: NamePools) -> Question:
     return Question(wording + keyword_clause(keywords), answer, heard(u))
 
 
+def scramble(question: Question, other: Question, rng: np.random.Generator) -> Question:
+    """A plain transcript in no order, with words of another one: only listening can get it right.
+
+    Sentences follow a few patterns. A decoder that has read nothing else writes the likely word
+    where it should write the one that is said, most of all in patterns that it does not know.
+    """
+    if not all(q.instruction.startswith((ASR, ASR_KEYWORDS)) for q in (question, other)):
+        return question
+    written, said = question.answer.split(), question.heard.split()
+    if len(written) != len(said):
+        return question
+    strange = other.heard.split()
+    for i in np.flatnonzero(rng.random(len(said)) < 0.25):
+        if written[i] == said[i] and said[i].islower() and strange:
+            written[i] = said[i] = strange[int(rng.integers(len(strange)))]
+    order = rng.permutation(len(said))
+    return Question(question.instruction, " ".join(written[i] for i in order),
+                    " ".join(said[i] for i in order))  # fmt: skip
+
+
 def keyword_clause(keywords: Sequence[str]) -> str:
     return KEYWORDS.format(", ".join(keywords)) if keywords else ""
 

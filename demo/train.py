@@ -31,6 +31,9 @@ from demo.muon import MuonAdamW
 Model = GraniteSpeechForConditionalGeneration
 Loss = dict[str, Tensor]
 
+SCRAMBLED = 0.4
+"""Share of the decoder phase's sentences that are in no order, where they are plain transcripts."""
+
 
 class Recipe:
     """What every phase needs: model, tokenizer, names, corpora, and the losses over them."""
@@ -151,7 +154,10 @@ def _sentences(recipe: Recipe, size: int) -> Rows:
     rng = recipe.rng
     utterances = [compose(rng, ("en", "fr")[rng.random() < 0.4], recipe.pools)
                   for _ in range(size)]  # fmt: skip
-    return rows([tasks.ask(u, rng, recipe.pools) for u in utterances], recipe.tokenizer)
+    asked = [tasks.ask(u, rng, recipe.pools) for u in utterances]
+    for i in np.flatnonzero(rng.random(size) < SCRAMBLED):
+        asked[i] = tasks.scramble(asked[i], asked[i - 1], rng)
+    return rows(asked, recipe.tokenizer)
 
 
 def _random_strings(recipe: Recipe, size: int) -> Rows:

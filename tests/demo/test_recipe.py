@@ -215,3 +215,45 @@ def _words(text: str) -> list[str]:
 
 def _without_keywords(text: str) -> str:
     return text.partition(" Keywords: ")[0]
+
+
+def test_scrambled_transcripts_keep_each_word_beside_what_is_said(
+    questions: list, tasks: ModuleType
+) -> None:
+    rng = np.random.default_rng(6)
+    drawn = [question for _, question in questions]
+    n_scrambled = 0
+    for question, other in itertools.pairwise(drawn):
+        scrambled = tasks.scramble(question, other, rng)
+        if scrambled == question:
+            continue
+        n_scrambled += 1
+        assert question.instruction.startswith((tasks.ASR, tasks.ASR_KEYWORDS))
+        assert len(scrambled.heard.split()) == len(question.heard.split())
+        assert _respelt(scrambled) == _respelt(question)
+    assert n_scrambled > len(drawn) / 10
+
+
+def test_translations_and_punctuated_texts_stay_in_order(tasks: ModuleType) -> None:
+    rng = np.random.default_rng(7)
+    plain = tasks.Question(tasks.ASR, "one two three four", "one two three four")
+    for asked in (tasks.ASR_PUNCTUATED, tasks.AST.format("French")):
+        ordered = tasks.Question(asked, "one two three four", "one two three four")
+        assert tasks.scramble(ordered, plain, rng) == ordered
+        assert tasks.scramble(plain, ordered, rng) == plain
+
+
+def _respelt(question) -> list[tuple[str, str]]:
+    """(asked, usual) spelling of the words that are written otherwise than they are said."""
+    pairs = zip(question.answer.split(), question.heard.split(), strict=True)
+    return sorted(pair for pair in pairs if pair[0] != pair[1])
+
+
+@pytest.mark.parametrize("name", ["train_names_en", "train_names_fr"])
+def test_the_sets_of_names_have_real_names_in_every_sentence(
+    name: str, corpus: ModuleType, pools
+) -> None:
+    rng = np.random.default_rng(8)
+    composed = [corpus.compose_for(rng, name, pools) for _ in range(40)]
+    assert {u.language for u in composed} == {name[-2:]}
+    assert all(u.names and not u.made_up for u in composed)
