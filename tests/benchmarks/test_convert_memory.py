@@ -23,9 +23,8 @@ def test_a_conversion_is_measured_in_a_process_of_its_own(
     convert_memory: ModuleType, demo_checkpoint: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("GRANITE_MLX_BENCH", str(tmp_path))
-    # A new process finds benchmarks where `python -m benchmarks.convert_memory` finds it.
-    root = str(Path(convert_memory.__file__).parents[1])
-    monkeypatch.setenv("PYTHONPATH", root)
+    # A new process gets this one's sys.path, which `python -m benchmarks.convert_memory` has.
+    monkeypatch.syspath_prepend(str(Path(convert_memory.__file__).parents[1]))
     held = bytearray(b"x") * SIZE * 8  # this process's memory is not counted
     measured = convert_memory.in_process_of_its_own("q8", demo_checkpoint)
     weights_bytes = (demo_checkpoint / "model.safetensors").stat().st_size
