@@ -59,8 +59,13 @@ def verifier(
         recordings: what both are to listen to; None takes those that come with granite-mlx.
         limits: what the conversion may cost: a recipe's `limits`, say.
         on_progress: called on the MLX thread. What it raises ends the conversion.
+
+    Raises:
+        ValueError: there are no recordings, over which any two models would agree.
     """
     heard = packaged_recordings() if recordings is None else recordings
+    if not heard:
+        raise ValueError("a comparison needs at least one recording.")
 
     def compare(source: Checkpoint, converted: Path) -> Verdict:
         found = verify(source, converted, heard, on_progress)

@@ -276,6 +276,11 @@ def test_figures_reach_the_manifest(source: Checkpoint, tmp_path: Path) -> None:
     assert written == manifest
 
 
+def test_a_comparison_needs_recordings() -> None:
+    with pytest.raises(ValueError, match="at least one recording"):
+        verify.verifier([])
+
+
 def test_limits_decide(source: Checkpoint, tmp_path: Path) -> None:
     strict = verify.verifier(RECORDINGS, Limits(max_relative_error={"encoder": 1e-6}))
     with pytest.raises(ConversionError, match=r"what the encoder puts out is off by"):
