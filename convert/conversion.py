@@ -29,19 +29,14 @@ from granite_mlx.convert.manifest import (
 )
 from granite_mlx.convert.plan import HEAD, Plan, plan
 from granite_mlx.convert.recipes import Recipe, read_recipe
-from granite_mlx.convert.source import (
-    OpenSource,
-    TensorSource,
-    check_tied_head,
-    open_floating,
-    open_quantised,
-)
+from granite_mlx.convert.source import OpenSource, open_floating, open_quantised
 from granite_mlx.convert.stream import shards, write_weights
 from granite_mlx.engine import shared_thread
 from granite_mlx.errors import ConversionError
 from granite_mlx.model.checkpoint import Checkpoint, find_checkpoint
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.folder import first_missing, read_config
+from granite_mlx.model.stored import TensorSource, check_tied_head
 from granite_mlx.model.weights import DTYPES
 
 OnProgress = Callable[[str, int, int], None]
