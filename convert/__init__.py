@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from granite_mlx.convert.conversion import Verdict, convert, prepare
+    from granite_mlx.convert.conversion import BeyondLimitsError, Verdict, convert, prepare
     from granite_mlx.convert.manifest import Manifest, read_manifest
     from granite_mlx.convert.recipes import RECIPES, Recipe, read_recipe, uniform
     from granite_mlx.convert.recordings import Recording, read_recordings
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RECIPES",
+    "BeyondLimitsError",
     "Manifest",
     "Recipe",
     "Recording",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "conversion": ("Verdict", "convert", "prepare"),
+    "conversion": ("BeyondLimitsError", "Verdict", "convert", "prepare"),
     "manifest": ("Manifest", "read_manifest"),
     "recipes": ("RECIPES", "Recipe", "read_recipe", "uniform"),
     "recordings": ("Recording", "read_recordings"),

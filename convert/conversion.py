@@ -51,6 +51,18 @@ class Verdict:
     exceeded: tuple[str, ...]
 
 
+class BeyondLimitsError(ConversionError):
+    """A result lost more than its recipe allows; `verdict` has all that was found."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(
+            "the conversion lost more than its recipe allows: "
+            f"{' '.join(verdict.exceeded)} Nothing was kept; choose a recipe with more bits, or "
+            "--force (in Python force=True) to keep it."
+        )
+        self.verdict = verdict
+
+
 class Verifier(Protocol):
     """Compares a conversion with its source."""
 
@@ -199,7 +211,7 @@ def _carry_out(
             shutil.copyfile(path, folder / path.name)
         verdict = verify(job.checkpoint, folder) if verify is not None else None
         if verdict is not None and verdict.exceeded and not force:
-            raise ConversionError(_shortfall(verdict))
+            raise BeyondLimitsError(verdict)
         manifest = _manifest(job, hashed, verdict)
         manifest.write(folder)
         write_card(folder, manifest, source)
@@ -221,13 +233,6 @@ def _counter(stage: str, total_bytes: int, on_progress: OnProgress | None) -> Ca
 
 def _show_nothing(stage: str, done_bytes: int, total_bytes: int) -> None:
     pass
-
-
-def _shortfall(verdict: Verdict) -> str:
-    return (
-        f"the conversion lost more than its recipe allows: {' '.join(verdict.exceeded)} Nothing "
-        "was kept; choose a recipe with more bits, or --force (in Python force=True) to keep it."
-    )
 
 
 def _manifest(job: Job, hashed: tuple[WeightFile, ...], verdict: Verdict | None) -> Manifest:
