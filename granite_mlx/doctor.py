@@ -125,7 +125,7 @@ def _conversions(cache: Path) -> str:
     """How many there are, and how large."""
     from granite_mlx.convert.manifest import MANIFEST_NAME
 
-    folders = [path.parent for path in cache.glob(f"*/{MANIFEST_NAME}")]
+    folders = [path.parent for path in cache.glob(f"[!.]*/{MANIFEST_NAME}")]
     n_bytes = sum(file.stat().st_size for folder in folders for file in folder.iterdir())
     return f"{len(folders)}, {n_bytes / 1e9:.2f} GB" if folders else "none"
 

@@ -77,11 +77,10 @@ def test_the_report_tells_where_the_caches_are(
 ) -> None:
     monkeypatch.setenv("GRANITE_MLX_CACHE", str(tmp_path))
     assert system_report()["conversions"] == f"{tmp_path} (none)"
-    for name in ("a", "b"):
+    for name in ("a", "b", ".c.partial-0123abcd"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "granite_mlx.json").touch()
         (tmp_path / name / "model.safetensors").write_bytes(bytes(6_000_000))
-    (tmp_path / ".c.partial-0123abcd").mkdir()
     report = system_report()
     assert report["conversions"] == f"{tmp_path} (2, 0.01 GB)"
     assert report["hub cache"].startswith(HF_HUB_CACHE)
