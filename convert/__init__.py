@@ -12,7 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from granite_mlx.convert.conversion import BeyondLimitsError, Verdict, convert, prepare
+    from granite_mlx.convert.conversion import (
+        BeyondLimitsError,
+        Job,
+        Verdict,
+        Verifier,
+        convert,
+        prepare,
+    )
     from granite_mlx.convert.manifest import Manifest, read_manifest
     from granite_mlx.convert.recipes import RECIPES, Recipe, read_recipe, uniform
     from granite_mlx.convert.recordings import Recording, read_recordings
@@ -21,10 +28,12 @@ if TYPE_CHECKING:
 __all__ = [
     "RECIPES",
     "BeyondLimitsError",
+    "Job",
     "Manifest",
     "Recipe",
     "Recording",
     "Verdict",
+    "Verifier",
     "convert",
     "prepare",
     "read_manifest",
@@ -35,7 +44,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "conversion": ("BeyondLimitsError", "Verdict", "convert", "prepare"),
+    "conversion": ("BeyondLimitsError", "Job", "Verdict", "Verifier", "convert", "prepare"),
     "manifest": ("Manifest", "read_manifest"),
     "recipes": ("RECIPES", "Recipe", "read_recipe", "uniform"),
     "recordings": ("Recording", "read_recordings"),

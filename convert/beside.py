@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,17 +46,20 @@ _FINDERS = ".DS_Store"
 _DTYPE_KEYS = ("dtype", "torch_dtype")
 
 
-def fetch_carried(checkpoint: Checkpoint, on_progress: ProgressCallback) -> None:
+def fetch_carried(checkpoint: Checkpoint, on_progress: ProgressCallback) -> list[str]:
     """Bring what is carried over of a hub checkpoint into its cache; loading needs less.
 
-    Without the network the conversion goes on without it. A card in the cache tells that the rest
-    has been fetched before.
+    Without the network the conversion goes on without it, and what is returned says so. A card in
+    the cache tells that the rest has been fetched before.
     """
-    if (checkpoint.folder / CARD_NAME).is_file() or checkpoint.revision is None:
-        return
-    with suppress(CheckpointError):
+    if checkpoint.revision is None or (checkpoint.folder / CARD_NAME).is_file():
+        return []
+    try:
         patterns = (*CARRIED, CARD_NAME)  # the card comes last, once the others are there
         download_besides(checkpoint.model_id, checkpoint.revision, patterns, on_progress)
+    except CheckpointError as error:
+        return [f"the result lacks the source's license, card and second head: {error}"]
+    return []
 
 
 def carried_files(folder: Path) -> list[Path]:

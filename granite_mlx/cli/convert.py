@@ -55,13 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="show what would become of each tensor, and the sizes; write nothing",
+        help="show what would become of each tensor, and the sizes; write nothing (but a model of "
+        "the hub is downloaded for that, if it is not in the cache)",
     )
     group.add_argument(
         "--force",
         action="store_true",
-        help="replace an earlier conversion at DST, and keep a result that lost more than its "
-        "recipe allows",
+        help="replace an earlier conversion at DST",
     )
     group.add_argument(
         "--upload-repo",
@@ -104,6 +104,11 @@ def _add_verification_arguments(group: argparse._ArgumentGroup) -> None:
         "--verify",
         action=argparse.BooleanOptionalAction,
         help="compare the result with SRC before it takes its place (default: if it is quantised)",
+    )
+    group.add_argument(
+        "--accept-loss",
+        action="store_true",
+        help="keep a result that lost more than its recipe allows",
     )
     group.add_argument(
         "--verify-audio",
@@ -162,6 +167,7 @@ def _check_dry_run(arguments: argparse.Namespace) -> None:
     """A dry run makes nothing that could be replaced, compared or uploaded."""
     given = {
         "--force": arguments.force,
+        "--accept-loss": arguments.accept_loss,
         "--verify": arguments.verify,
         "--verify-audio": arguments.verify_audio is not None,
         "--upload-repo": arguments.upload_repo is not None,
@@ -208,6 +214,7 @@ def _convert(arguments: argparse.Namespace, recipe: Recipe | None, screen: Scree
             arguments.source,
             arguments.destination,
             force=arguments.force,
+            accept_loss=arguments.accept_loss,
             verify=_verifier(arguments, recipe, screen),
             **_options(arguments, recipe, screen),
         )
@@ -243,7 +250,6 @@ def _verifier(
     folder = arguments.verify_audio
     return verifier(
         recordings=None if folder is None else read_recordings(folder),
-        limits=None if recipe is None else recipe.limits,
         on_progress=lambda done, total: screen.progress(f"Verifying: {done} of {total}"),
     )
 
@@ -268,7 +274,7 @@ def _report(arguments: argparse.Namespace, manifest: Manifest, screen: Screen) -
     screen.result(f"{shown(arguments.destination)}: {size}\n")
     for module, reason in manifest.kept_floating.items():
         screen.result(f"floating: {module}: {reason}\n")
-    for sentence in manifest.exceeded:
+    for sentence in (*manifest.warnings, *manifest.exceeded):
         screen.warning(sentence)
     _warn_of_unused(manifest.unused_patterns, screen)
 

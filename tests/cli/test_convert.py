@@ -286,7 +286,7 @@ def test_a_result_beyond_its_recipes_limits(
     assert "of 1 recordings" in ran.out  # the figures are shown all the same
     assert "lost more than its recipe allows" in ran.err
     assert not out.exists()
-    forced = run(*arguments, "--force")
+    forced = run(*arguments, "--accept-loss")
     assert forced.code == 0
     assert "granite-mlx: warning: the next token's distribution" in forced.err
     assert out.is_dir()

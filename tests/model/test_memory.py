@@ -4,7 +4,7 @@ import pytest
 
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model import memory
-from granite_mlx.model.memory import PUBLISHED_BYTES, check_memory
+from granite_mlx.model.memory import PUBLISHED_BYTES, check_memory, has_room
 
 from .fake_hub import MODEL_ID
 
@@ -67,3 +67,11 @@ def test_memory_of_this_machine() -> None:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 2**26 < memory._available_bytes() <= total
     check_memory(0, MODEL_ID)
+
+
+def test_room_on_a_mac_is_what_other_programs_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    info = {"memory_size": 8_600_000_000, "max_recommended_working_set_size": 5_700_000_000}
+    monkeypatch.setattr(memory, "_metal_info", lambda: info)
+    check_memory(4_626_527_776, MODEL_ID)
+    assert not has_room(4_626_527_776)
+    assert has_room(2_460_000_000)
