@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         prepare,
     )
     from granite_mlx.convert.manifest import Manifest, read_manifest
-    from granite_mlx.convert.recipes import RECIPES, Recipe, read_recipe, uniform
+    from granite_mlx.convert.recipes import RECIPES, Limits, Recipe, Rule, read_recipe, uniform
     from granite_mlx.convert.recordings import Recording, read_recordings
     from granite_mlx.convert.verify import verifier
 
@@ -29,9 +29,11 @@ __all__ = [
     "RECIPES",
     "BeyondLimitsError",
     "Job",
+    "Limits",
     "Manifest",
     "Recipe",
     "Recording",
+    "Rule",
     "Verdict",
     "Verifier",
     "convert",
@@ -46,7 +48,7 @@ __all__ = [
 _ROOMS = {
     "conversion": ("BeyondLimitsError", "Job", "Verdict", "Verifier", "convert", "prepare"),
     "manifest": ("Manifest", "read_manifest"),
-    "recipes": ("RECIPES", "Recipe", "read_recipe", "uniform"),
+    "recipes": ("RECIPES", "Limits", "Recipe", "Rule", "read_recipe", "uniform"),
     "recordings": ("Recording", "read_recordings"),
     "verify": ("verifier",),
 }

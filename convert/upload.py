@@ -7,6 +7,7 @@ from pathlib import Path
 from granite_mlx.errors import ConversionError
 from granite_mlx.model.family import SECOND_HEAD_NAME
 from granite_mlx.model.folder import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME
+from granite_mlx.model.hub import brief
 from granite_mlx.model.shards import INDEX_NAME
 
 REPLACED = (
@@ -48,7 +49,7 @@ def _why_not(error: Exception) -> str:
         return "nobody is logged in to the hub; log in with `hf auth login`."
     if not isinstance(error, HfHubHTTPError):
         return (
-            f"{constants.ENDPOINT} is out of reach ({_brief(error)}); connect, or leave out "
+            f"{constants.ENDPOINT} is out of reach ({brief(error)}); connect, or leave out "
             "--upload-repo."
         )
     code = error.response.status_code
@@ -78,11 +79,6 @@ def upload(folder: Path, repo_id: str) -> str:
         )
     except Exception as error:  # as above
         raise ConversionError(
-            f"{folder} is whole, but its upload to {repo_id} failed ({_brief(error)})."
+            f"{folder} is whole, but its upload to {repo_id} failed ({brief(error)})."
         ) from error
     return str(url)
-
-
-def _brief(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__
