@@ -12,18 +12,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from granite_mlx.convert.conversion import Verdict, convert, prepare
+    from granite_mlx.convert.conversion import (
+        BeyondLimitsError,
+        Job,
+        Verdict,
+        Verifier,
+        convert,
+        prepare,
+    )
     from granite_mlx.convert.manifest import Manifest, read_manifest
-    from granite_mlx.convert.recipes import RECIPES, Recipe, read_recipe, uniform
+    from granite_mlx.convert.recipes import RECIPES, Limits, Recipe, Rule, read_recipe, uniform
     from granite_mlx.convert.recordings import Recording, read_recordings
     from granite_mlx.convert.verify import verifier
 
 __all__ = [
     "RECIPES",
+    "BeyondLimitsError",
+    "Job",
+    "Limits",
     "Manifest",
     "Recipe",
     "Recording",
+    "Rule",
     "Verdict",
+    "Verifier",
     "convert",
     "prepare",
     "read_manifest",
@@ -34,9 +46,9 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "conversion": ("Verdict", "convert", "prepare"),
+    "conversion": ("BeyondLimitsError", "Job", "Verdict", "Verifier", "convert", "prepare"),
     "manifest": ("Manifest", "read_manifest"),
-    "recipes": ("RECIPES", "Recipe", "read_recipe", "uniform"),
+    "recipes": ("RECIPES", "Limits", "Recipe", "Rule", "read_recipe", "uniform"),
     "recordings": ("Recording", "read_recordings"),
     "verify": ("verifier",),
 }

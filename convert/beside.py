@@ -3,60 +3,94 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
-from contextlib import suppress
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from granite_mlx.convert.card import CARD_NAME
+from granite_mlx.convert.manifest import MANIFEST_NAME
 from granite_mlx.convert.plan import Plan
-from granite_mlx.errors import CheckpointError
+from granite_mlx.errors import CheckpointError, ConversionError
 from granite_mlx.model.checkpoint import Checkpoint
-from granite_mlx.model.folder import CONFIG_NAME
+from granite_mlx.model.family import SECOND_HEAD_NAME
+from granite_mlx.model.folder import CONFIG_NAME, WEIGHTS_NAME
 from granite_mlx.model.hub import ProgressCallback, download_besides
+from granite_mlx.model.shards import INDEX_NAME
 
 CARRIED = (
     "generation_config.json",
-    "tokenizer*",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
-    "chat_template*",
+    "chat_template.jinja",
+    "chat_template.json",
     "preprocessor_config.json",
     "processor_config.json",
-    "out_llm.safetensors",
-    "LICENSE*",
-    "LICENCE*",
-    "NOTICE*",
+    SECOND_HEAD_NAME,
+    *(f"{name}{end}" for name in ("LICENSE", "LICENCE", "NOTICE") for end in ("", ".md", ".txt")),
 )
-"""Patterns of the files that are carried over. config.json, README.md and the weights are written
+"""Names of the files that are carried over. config.json, README.md and the weights are written
 anew; anything else in the folder, a pickle above all, is none of the model's."""
+
+WRITTEN = frozenset((*CARRIED, CONFIG_NAME, CARD_NAME, MANIFEST_NAME, WEIGHTS_NAME, INDEX_NAME))
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_FINDERS = ".DS_Store"
+"""macOS puts it into every folder that its Finder has shown."""
 
 _DTYPE_KEYS = ("dtype", "torch_dtype")
 
 
-def fetch_carried(checkpoint: Checkpoint, on_progress: ProgressCallback) -> None:
+def fetch_carried(checkpoint: Checkpoint, on_progress: ProgressCallback) -> list[str]:
     """Bring what is carried over of a hub checkpoint into its cache; loading needs less.
 
-    Without the network the conversion goes on without it. A card in the cache tells that the rest
-    has been fetched before.
+    Without the network the conversion goes on without it, and what is returned says so. A card in
+    the cache tells that the rest has been fetched before.
     """
-    if (checkpoint.folder / CARD_NAME).is_file() or checkpoint.revision is None:
-        return
-    with suppress(CheckpointError):
+    if checkpoint.revision is None or (checkpoint.folder / CARD_NAME).is_file():
+        return []
+    try:
         patterns = (*CARRIED, CARD_NAME)  # the card comes last, once the others are there
         download_besides(checkpoint.model_id, checkpoint.revision, patterns, on_progress)
+    except CheckpointError as error:
+        return [f"the result lacks the source's license, card and second head: {error}"]
+    return []
 
 
 def carried_files(folder: Path) -> list[Path]:
-    """The files of a source that are carried over."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if any(fnmatchcase(path.name, pattern) for pattern in CARRIED) and path.is_file()
-    )
+    """The files of a source that are carried over.
+
+    Raises:
+        ConversionError: one of them is a link to a file that is none of the checkpoint's.
+    """
+    found = [path for path in map(folder.joinpath, sorted(CARRIED)) if path.is_file()]
+    for path in found:
+        _check_link(path)
+    return found
+
+
+def _check_link(path: Path) -> None:
+    """Refuse a link that leads out of the folder: what it leads to might be published next.
+
+    In the hub's cache, where the files of a commit are links to models--*/blobs, that is usual.
+    """
+    file, folder = Path(os.path.realpath(path)), Path(os.path.realpath(path.parent))
+    in_cache = file.parent.name == "blobs" and file.parents[1].name.startswith("models--")
+    if not in_cache and folder not in file.parents:
+        raise ConversionError(
+            f"{path} is a link to {file}, which is not in the checkpoint's folder; copy the file "
+            "there if it belongs to the checkpoint."
+        )
+
+
+def is_written(name: str) -> bool:
+    """Whether a file of this name may lie in a conversion."""
+    return name in WRITTEN or name == _FINDERS or _SHARD.fullmatch(name) is not None
 
 
 def converted_config(raw: Mapping[str, Any], plan: Plan, dtype: str | None) -> dict[str, Any]:

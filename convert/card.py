@@ -53,7 +53,10 @@ def _metadata(manifest: Manifest, original: Mapping[str, Any]) -> dict[str, Any]
 def _what(manifest: Manifest) -> str:
     if manifest.recipe is not None:
         return f"quantised with the recipe {manifest.recipe['name']}"
-    return f"in {manifest.dtype}" if manifest.dtype else "for MLX"
+    kind = f"in {manifest.dtype}" if manifest.dtype else ""
+    if manifest.dequantised:
+        return f"dequantised {kind}".strip()
+    return kind or "for MLX"
 
 
 def _body(manifest: Manifest) -> Iterator[str]:
@@ -65,6 +68,10 @@ def _body(manifest: Manifest) -> Iterator[str]:
         f"{manifest.n_bytes / 1e9:.2f} GB instead of {manifest.source_bytes / 1e9:.2f} GB. "
         f"`{MANIFEST_NAME}` records the whole conversion, with the hashes of the source's files."
     )
+    if manifest.dequantised:
+        yield "Its matrices were quantised before, and are as exact as that left them."
+    if manifest.merged_adapter:
+        yield "The source's LoRA adapter is merged into the weights, and so is on for good."
     if manifest.layout == "granite-mlx":
         yield (
             "```sh\npip install granite-mlx\n"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 import numpy as np
 
-from granite_mlx.convert.source import TensorSource
+from granite_mlx.model.stored import TensorSource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -62,6 +62,11 @@ class Predictions:
         return self.hidden.nbytes + self.log_probs.nbytes + self.best.nbytes
 
 
+NOTHING_EXPECTED = Predictions(
+    np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float16), np.zeros(0, np.int64)
+)
+
+
 class Listener:
     """Has a model write down recordings without further wishes, and looks inside meanwhile."""
 
@@ -77,11 +82,7 @@ class Listener:
             AudioError: the recording cannot be read, or is longer than the model's context.
         """
         model = self._model
-        samples = load_audio(
-            recording.audio,
-            sample_rate=recording.sample_rate,
-            max_duration_s=model.max_duration_s,
-        )
+        samples = read_samples(recording, model.max_duration_s)
         features = encoder_input(samples, model.features, model.network.dtype)
         frames = model.network.encoder(features).frames
         audio_tokens = model.network.projector(frames)
@@ -101,8 +102,17 @@ class Listener:
         end = (model.config.text.eos_token_id,) if generated.finished else ()
         return generated.ids + end
 
+    def reference(self, recording: Recording) -> tuple[int, ...]:
+        """The token ids of what is said in a recording, with the end token; none if not known."""
+        if recording.reference is None:
+            return ()
+        model = self._model
+        return *model.tokenizer.encode(recording.reference), model.config.text.eos_token_id
+
     def follow(self, heard: Heard, ids: Sequence[int]) -> Predictions:
         """What the model expects at each position of an answer that is given."""
+        if not ids:
+            return NOTHING_EXPECTED
         decoder, prompt = self._model.network.language_model, self._prompt(heard)
         embedded = mx.concatenate([prompt, decoder.embed(mx.array(list(ids)))])
         cache = DecoderCache(self._model.config.text, embedded.dtype, 1, len(embedded))
@@ -130,6 +140,17 @@ class Listener:
             log_probs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
             kept = mx.maximum(log_probs, LEAST_LOG_PROB).astype(mx.float16)
             yield np.array(kept), np.array(mx.argmax(logits, axis=-1)).astype(np.int64)
+
+
+def read_samples(recording: Recording, max_duration_s: float) -> NDArray[np.float32]:
+    """The samples of a recording, (n,) at 16 kHz.
+
+    Raises:
+        AudioError: it cannot be read, or is longer than `max_duration_s`.
+    """
+    return load_audio(
+        recording.audio, sample_rate=recording.sample_rate, max_duration_s=max_duration_s
+    )
 
 
 def _in_numpy(array: mx.array) -> NDArray[np.float32]:

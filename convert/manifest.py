@@ -18,7 +18,7 @@ _CHUNK_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A file of the source's weights."""
+    """A file of the source's weights, or of its adapter's."""
 
     name: str
     n_bytes: int
@@ -26,8 +26,12 @@ class WeightFile:
 
 
 @dataclass(frozen=True)
-class Source:
-    """What was converted; `revision` is the commit of a hub checkpoint and None for a folder."""
+class Origin:
+    """What was converted.
+
+    `model_id` is the hub id, "demo", or the name of a folder without the place where it lay;
+    `revision` is the commit of a hub checkpoint and None for the others.
+    """
 
     model_id: str
     revision: str | None
@@ -40,19 +44,27 @@ class Manifest:
 
     Attributes:
         source: what it was made of.
+        family: which member of the family it is, as `granite_mlx.model.family` has it.
+        dequantised: whether the source's matrices were quantised and are floating now.
+        merged_adapter: whether the source had a LoRA adapter, which is in the weights now.
         recipe: the whole recipe, as `Recipe.to_record` gives it; None where nothing was quantised.
         dtype: what the caller asked for; None keeps the source's types.
         layout: the name of the layout.
         versions: of granite-mlx and of the packages that the values depend on.
-        source_bytes, n_bytes: of all tensors, before and after.
+        source_bytes, n_bytes: of the files that hold the weights, before and after.
+        files: name -> bytes of every file of the result but this one and the card.
         n_quantised: matrices that were quantised.
         kept_floating: module path -> reason, of matrices that the recipe names and that do not fit.
         unused_patterns: those of the recipe that fit no matrix.
         verification: the figures that were measured, None without verification.
-        exceeded: sentences about figures beyond the recipe's limits, which force has accepted.
+        exceeded: sentences about figures beyond the recipe's limits, which the caller accepted.
+        warnings: sentences about what else the caller should know.
     """
 
-    source: Source
+    source: Origin
+    family: str
+    dequantised: bool
+    merged_adapter: bool
     recipe: Mapping[str, Any] | None
     dtype: str | None
     layout: str
@@ -61,9 +73,11 @@ class Manifest:
     n_bytes: int
     n_quantised: int
     kept_floating: Mapping[str, str]
+    files: Mapping[str, int]
     unused_patterns: tuple[str, ...] = ()
     verification: Mapping[str, Any] | None = None
     exceeded: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Write it into a folder as `MANIFEST_NAME`."""
@@ -88,11 +102,16 @@ def read_manifest(folder: Path) -> Manifest | None:
             raise ValueError(f"format_version is {version}, and {FORMAT_VERSION} is known")
         source = record.pop("source")
         weights = tuple(WeightFile(**file) for file in source.pop("weights"))
-        for key in ("unused_patterns", "exceeded"):
+        for key in ("unused_patterns", "exceeded", "warnings"):
             record[key] = tuple(record[key])
-        return Manifest(source=Source(**source, weights=weights), **record)
+        return Manifest(source=Origin(**source, weights=weights), **record)
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise CheckpointError(f"{path} cannot be used ({error}); convert again.") from error
+
+
+def file_sizes(folder: Path) -> dict[str, int]:
+    """Name -> bytes of the files in a folder."""
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def hash_files(paths: Iterable[Path], on_bytes: Callable[[int], None]) -> tuple[WeightFile, ...]:

@@ -12,14 +12,15 @@ from granite_mlx.convert import port
 from granite_mlx.convert.layout import GRANITE_MLX, Layout
 from granite_mlx.convert.port import Shape
 from granite_mlx.convert.recipes import Recipe
+from granite_mlx.model import quantisation
 from granite_mlx.model.quantisation import QuantFormat
 from granite_mlx.model.shards import ITEM_BYTES, TensorInfo
 
 FLOATING = {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 """safetensors' names of the types that weights may have."""
 
-HEAD = "language_model.lm_head.weight"
 _WEIGHT = ".weight"
+HEAD = quantisation.HEAD + _WEIGHT
 
 NEVER: tuple[tuple[str, str], ...] = (
     (".rel_pos_emb", "relative positions: a table whose rows are added to scores, and small"),

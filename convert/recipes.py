@@ -102,6 +102,10 @@ class Recipe:
             "limits": None if self.limits is None else asdict(self.limits),
         }
 
+    def to_rules(self) -> list[tuple[str, dict[str, Any] | None]]:
+        """What the recipe does, without its words: pattern and format of each rule."""
+        return [(r.pattern, None if r.format is None else asdict(r.format)) for r in self.rules]
+
 
 def _rule_record(rule: Rule) -> dict[str, Any]:
     how = {"keep": True} if rule.format is None else asdict(rule.format)
@@ -127,8 +131,8 @@ RECIPES: dict[str, Recipe] = {
                 Rule(
                     "*",
                     _affine(8),
-                    "8 bits, with a scale and an offset for every 64 weights, change a weight by "
-                    "about half a percent, which is the precision of bfloat16 itself",
+                    "8 bits, with a scale and an offset for every 64 weights, change the matrices "
+                    "by 0.5 % of their size (on the demo, where rounding to bfloat16 costs 0.2 %)",
                 ),
             ),
             Limits(
@@ -146,7 +150,8 @@ RECIPES: dict[str, Recipe] = {
                     "language_model.*",
                     _affine(6),
                     "four fifths of all weights, and each is read for every token: speed is their "
-                    "size; others measured no loss of words at 6 bits",
+                    "size; others measured no loss of words at 6 bits (LibriSpeech clean: 1.41 % "
+                    "against 1.42 %)",
                 ),
                 Rule("*", _affine(8), _ENCODER_REASON),
             ),

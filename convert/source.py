@@ -10,11 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 
-from granite_mlx.convert import port
 from granite_mlx.convert.adapter import (
     Updates,
     factor_names,
@@ -22,8 +21,8 @@ from granite_mlx.convert.adapter import (
     merged,
     read_adapted_headers,
 )
-from granite_mlx.convert.plan import FLOATING, HEAD
-from granite_mlx.errors import CheckpointError, ConversionError
+from granite_mlx.convert.plan import FLOATING
+from granite_mlx.errors import ConversionError
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.quantisation import (
     QuantFormat,
@@ -33,32 +32,11 @@ from granite_mlx.model.quantisation import (
 )
 from granite_mlx.model.shards import TensorInfo, read_headers
 from granite_mlx.model.speech_model import SpeechModel
+from granite_mlx.model.stored import StoredTensors, TensorSource
 from granite_mlx.model.weights import DTYPES, check_tensors, stored_dtype
-
-EMBEDDINGS = "language_model.model.embed_tokens.weight"
-
-BITS_PER_WORD = 32
 
 MLX_DTYPES = {FLOATING[name]: dtype for name, dtype in DTYPES.items()}
 """MLX's types by safetensors' names of them."""
-
-
-class TensorSource(Protocol):
-    """Tensors by their published names."""
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files that they lie in."""
-        ...
-
-    @property
-    def tensors(self) -> Mapping[str, TensorInfo]:
-        """What there is; reads nothing."""
-        ...
-
-    def read(self, name: str) -> mx.array:
-        """One tensor, read when it is evaluated. The source keeps no reference to it."""
-        ...
 
 
 OpenSource = Callable[[Path, Mapping[str, Any]], TensorSource]
@@ -120,45 +98,6 @@ def _open(
     return MergedTensors(stored, updates) if updates else stored, formats
 
 
-def check_tied_head(source: TensorSource) -> None:
-    """A head that is left out as tied must be no other one than the embedding table.
-
-    Raises:
-        CheckpointError: it differs.
-    """
-    if not mx.array_equal(source.read(HEAD), source.read(EMBEDDINGS)).item():
-        info = source.tensors[HEAD]
-        raise CheckpointError(
-            f"{info.path.name}: {info.name} differs from the embedding table, to which "
-            "config.json's tie_word_embeddings ties it; the two files do not belong together."
-        )
-
-
-class StoredTensors:
-    """The tensors as they lie in the files."""
-
-    def __init__(self, headers: Mapping[str, TensorInfo]) -> None:
-        self.tensors = {port.published_name(name): info for name, info in headers.items()}
-        self.paths = sorted({info.path for info in headers.values()})
-        self._shards: dict[Path, dict[str, mx.array]] = {}
-
-    def read(self, name: str) -> mx.array:
-        """One tensor; raises KeyError where there is none."""
-        info = self.tensors[name]
-        shard = self._shards.get(info.path, {})
-        if info.name not in shard:  # not opened yet, or read before
-            shard = self._shards[info.path] = _open_shard(info.path)
-        # An array that mx.load made stays in memory once it is evaluated: it must leave the dict.
-        return shard.pop(info.name)
-
-
-def _open_shard(path: Path) -> dict[str, mx.array]:
-    """A shard's tensors, each read when it is first needed."""
-    tensors = mx.load(str(path))
-    assert isinstance(tensors, dict)
-    return tensors
-
-
 class MergedTensors:
     """The tensors of a checkpoint with its adapter merged into the matrices that it changes.
 
@@ -205,9 +144,8 @@ class DequantisedTensors:
 
     def _floating(self, module: str) -> TensorInfo:
         packed = self._stored.tensors[f"{module}.weight"]
-        n_rows, n_words = packed.shape
-        width = n_words * BITS_PER_WORD // self._formats[module].bits
-        return replace(packed, dtype=FLOATING[self._dtype], shape=(n_rows, width))
+        shape = self._formats[module].unpacked(packed.shape)
+        return replace(packed, dtype=FLOATING[self._dtype], shape=shape)
 
 
 def _parts(module: str, tensors: Mapping[str, TensorInfo]) -> dict[str, str]:

@@ -20,11 +20,12 @@ import mlx.core as mx
 
 from granite_mlx.convert.plan import Fate, Plan
 from granite_mlx.convert.port import Shape
-from granite_mlx.convert.source import MLX_DTYPES, TensorSource
+from granite_mlx.convert.source import MLX_DTYPES
 from granite_mlx.errors import ConversionError
 from granite_mlx.model.folder import WEIGHTS_NAME
 from granite_mlx.model.quantisation import quantise
 from granite_mlx.model.shards import INDEX_NAME, ITEM_BYTES
+from granite_mlx.model.stored import TensorSource
 
 SHARD_BYTES = 5_000_000_000
 """What a file holds at most, as with mlx-lm; a larger tensor has a file of its own."""

@@ -5,6 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from granite_mlx.errors import ConversionError
+from granite_mlx.model.family import SECOND_HEAD_NAME
+from granite_mlx.model.folder import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME
+from granite_mlx.model.hub import brief
+from granite_mlx.model.shards import INDEX_NAME
+
+REPLACED = (
+    "model*.safetensors",
+    INDEX_NAME,
+    SECOND_HEAD_NAME,
+    ADAPTER_CONFIG_NAME,
+    ADAPTER_WEIGHTS_NAME,
+)
+"""Patterns of what an upload deletes in the repository unless it brings it: files of an earlier one
+that would be loaded together with the new ones."""
 
 
 def check_upload(repo_id: str) -> None:
@@ -23,13 +37,31 @@ def check_upload(repo_id: str) -> None:
     except HFValidationError as error:
         raise ConversionError(f"{repo_id!r} is no id of the hub such as owner/name.") from error
     except Exception as error:  # the errors of httpx, the hub and its parser share no other base
-        raise ConversionError(
-            f"{repo_id}: the hub does not know you ({_brief(error)}); log in with `hf auth login`."
-        ) from error
+        raise ConversionError(f"{repo_id}: {_why_not(error)}") from error
+
+
+def _why_not(error: Exception) -> str:
+    """Why the hub does not tell who we are, and what to do about it."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+
+    if isinstance(error, LocalTokenNotFoundError):
+        return "nobody is logged in to the hub; log in with `hf auth login`."
+    if not isinstance(error, HfHubHTTPError):
+        return (
+            f"{constants.ENDPOINT} is out of reach ({brief(error)}); connect, or leave out "
+            "--upload-repo."
+        )
+    code = error.response.status_code
+    if code in (401, 403):
+        return f"the hub does not know you (HTTP {code}); log in anew with `hf auth login`."
+    return f"the hub answered with HTTP {code}; try again later, or leave out --upload-repo."
 
 
 def upload(folder: Path, repo_id: str) -> str:
     """Upload all files of a folder, to a new repository if need be; returns its address.
+
+    Of an earlier checkpoint in the repository nothing stays that would be loaded with this one.
 
     Raises:
         ConversionError: the upload failed. The folder is as it was.
@@ -40,15 +72,13 @@ def upload(folder: Path, repo_id: str) -> str:
         api = HfApi()
         url = api.create_repo(repo_id, exist_ok=True)
         api.upload_folder(
-            repo_id=repo_id, folder_path=folder, commit_message="Upload a granite-mlx conversion"
+            repo_id=repo_id,
+            folder_path=folder,
+            commit_message="Upload a granite-mlx conversion",
+            delete_patterns=list(REPLACED),
         )
     except Exception as error:  # as above
         raise ConversionError(
-            f"{folder} is whole, but its upload to {repo_id} failed ({_brief(error)})."
+            f"{folder} is whole, but its upload to {repo_id} failed ({brief(error)})."
         ) from error
     return str(url)
-
-
-def _brief(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

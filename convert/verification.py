@@ -11,7 +11,10 @@ from granite_mlx.convert.compare import Agreement, Difference
 from granite_mlx.convert.recipes import ROOMS, Limits
 from granite_mlx.evaluate.error_rates import ErrorRate, character_errors, word_errors
 
-T = TypeVar("T", Difference, Agreement, ErrorRate)
+T = TypeVar("T", Difference, Agreement)
+
+WHOLE, LAYER_BY_LAYER = "whole", "layer by layer"
+"""How the models were run."""
 
 _PREFIXES = {"language_model": "decoder"}
 """Rooms whose tensors have another first name."""
@@ -23,9 +26,11 @@ class Comparison:
 
     Attributes:
         reference: what is said in it, None where that is not known.
-        source_text, converted_text: what they write, each by itself.
+        source_text, converted_text: what they write, each by itself; None where they ran layer by
+            layer.
         outputs: by room, what the conversion puts out against what the source does. The decoder's
-            are the final hidden states along the source's answer, which both are given.
+            are the final hidden states along the source's answer, or else the reference, which
+            both are given.
         agreement: of the two about the tokens of that answer.
 
     The last two are empty where the source's side of them was too much to keep.
@@ -34,8 +39,8 @@ class Comparison:
     name: str
     duration_s: float
     reference: str | None
-    source_text: str
-    converted_text: str
+    source_text: str | None
+    converted_text: str | None
     outputs: Mapping[str, Difference]
     agreement: Agreement
 
@@ -48,11 +53,13 @@ class Verification:
         dtype: the floating type in which the conversion computed.
         weights: by name, the tensors that the conversion has changed.
         recordings: what came of each.
+        way: `WHOLE`, or `LAYER_BY_LAYER` where one did not fit into memory.
     """
 
     dtype: str
     weights: Mapping[str, Difference]
     recordings: tuple[Comparison, ...]
+    way: str = WHOLE
 
     def weights_of(self, room: str) -> Difference:
         """The changed tensors of a room taken together."""
@@ -79,21 +86,27 @@ class Verification:
         return self._errors(character_errors)
 
     @property
-    def n_same_texts(self) -> int:
-        """Recordings of which both write the same text."""
+    def n_same_texts(self) -> int | None:
+        """Recordings of which both write the same text; None where they wrote nothing."""
+        if self.way == LAYER_BY_LAYER:
+            return None
         return sum(r.source_text == r.converted_text for r in self.recordings)
 
     def _errors(self, count: Callable[[str, str], ErrorRate]) -> tuple[ErrorRate, ErrorRate]:
-        pairs = [(r.reference, r) for r in self.recordings if r.reference is not None]
-        source = [count(reference, r.source_text) for reference, r in pairs]
-        converted = [count(reference, r.converted_text) for reference, r in pairs]
-        return _sum(ErrorRate(), source), _sum(ErrorRate(), converted)
+        source, converted = ErrorRate(), ErrorRate()
+        for r in self.recordings:
+            if r.reference is None or r.source_text is None or r.converted_text is None:
+                continue
+            source += count(r.reference, r.source_text)
+            converted += count(r.reference, r.converted_text)
+        return source, converted
 
     def to_record(self) -> dict[str, Any]:
         """The figures for the manifest; what is not known, or no number, is None."""
         agreement = self.agreement
         return {
             "computed_in": self.dtype,
+            "run": self.way,
             "n_recordings": len(self.recordings),
             "audio_s": _figure(sum(recording.duration_s for recording in self.recordings)),
             "n_same_texts": self.n_same_texts,
@@ -104,6 +117,16 @@ class Verification:
             "character_errors": _rates_record(*self.character_errors),
             "outputs": {room: _record(self.outputs_of(room)) for room in ROOMS},
             "weights": {room: _record(self.weights_of(room)) for room in ROOMS},
+            "recordings": [
+                {
+                    "name": r.name,
+                    "duration_s": _figure(r.duration_s),
+                    "has_reference": r.reference is not None,
+                    "n_tokens": r.agreement.n_positions,
+                    "mean_kl_nats": _figure(r.agreement.mean_kl_nats),
+                }
+                for r in self.recordings
+            ],
             "tensors": [
                 {"name": name, **_record(difference)} for name, difference in self.weights.items()
             ],

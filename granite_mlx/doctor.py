@@ -55,9 +55,11 @@ class Check:
 
 
 def system_report() -> dict[str, str]:
-    """Machine, versions, device and cache, for a bug report."""
+    """Machine, versions, device, what fits its memory, and the caches, for a bug report."""
     import mlx.core as mx
     from huggingface_hub.constants import HF_HUB_CACHE
+
+    from granite_mlx.convert.variants import cache_folder
 
     device = mx.device_info()
     report = {
@@ -65,7 +67,8 @@ def system_report() -> dict[str, str]:
         "python": f"{platform.python_version()} ({sys.executable})",
         "device": f"{mx.default_device()}, {device.get('device_name', 'unknown')}",
         "metal": "available" if mx.metal.is_available() else "not available",
-        "memory": f"{_memory_bytes(device) / 1e9:.1f} GB",
+        "memory": _memory(_memory_bytes(device)),
+        "default model": what_fits(),
     }
     for name in PACKAGES:
         try:
@@ -73,6 +76,7 @@ def system_report() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     report["hub cache"] = f"{HF_HUB_CACHE} ({_cached_models(Path(HF_HUB_CACHE))})"
+    report["conversions"] = f"{cache_folder()} ({_conversions(cache_folder())})"
     report["GRANITE_MLX_MODEL"] = os.environ.get("GRANITE_MLX_MODEL", "not set")
     return report
 
@@ -88,10 +92,42 @@ def _memory_bytes(device: dict[str, str | int]) -> int:
     return int(size) if size else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def _memory(n_bytes: int) -> str:
+    from granite_mlx.model.memory import recommended_bytes
+
+    share = recommended_bytes()
+    if share is None:
+        return f"{n_bytes / 1e9:.1f} GB"
+    return f"{n_bytes / 1e9:.1f} GB, of which Metal recommends {share / 1e9:.1f} for one program"
+
+
+def what_fits() -> str:
+    """In which forms IBM's model fits this machine beside other programs, largest first."""
+    from granite_mlx.model.checkpoint import DEFAULT_MODEL
+    from granite_mlx.model.memory import PUBLISHED_BYTES, RECIPE_BYTES, WORKING_BYTES, has_room
+
+    forms = {"as published": PUBLISHED_BYTES}
+    forms |= {f":{name}": n_bytes for name, n_bytes in RECIPE_BYTES.items()}
+    told: dict[bool, list[str]] = {True: [], False: []}
+    for name, n_bytes in forms.items():
+        told[has_room(n_bytes)].append(f"{name} ({(n_bytes + WORKING_BYTES) / 1e9:.1f} GB)")
+    fits, too_large = (", ".join(told[has]) or "in no form" for has in (True, False))
+    return f"{DEFAULT_MODEL} fits {fits}" + (f"; not {too_large}" if told[False] else "")
+
+
 def _cached_models(cache: Path) -> str:
     names = sorted(p.name.removeprefix("models--").replace("--", "/")
                    for p in cache.glob("models--*granite*speech*"))  # fmt: skip
     return ", ".join(names) if names else "no Granite Speech models"
+
+
+def _conversions(cache: Path) -> str:
+    """How many there are, and how large."""
+    from granite_mlx.convert.manifest import MANIFEST_NAME
+
+    folders = [path.parent for path in cache.glob(f"[!.]*/{MANIFEST_NAME}")]
+    n_bytes = sum(file.stat().st_size for folder in folders for file in folder.iterdir())
+    return f"{len(folders)}, {n_bytes / 1e9:.2f} GB" if folders else "none"
 
 
 def selftest(on_check: Callable[[Check], None] | None = None) -> list[Check]:

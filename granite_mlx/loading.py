@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import mlx.core as mx
@@ -16,7 +17,7 @@ from granite_mlx.engine import MLXThread, shared_thread
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.checkpoint import Checkpoint, find_checkpoint, split_recipe
 from granite_mlx.model.config import parse_config
-from granite_mlx.model.family import SECOND_HEAD_NAME, model_family
+from granite_mlx.model.family import checkpoint_family
 from granite_mlx.model.folder import (
     TOKENIZER_NAME,
     read_chat_template,
@@ -25,8 +26,10 @@ from granite_mlx.model.folder import (
 )
 from granite_mlx.model.memory import check_memory
 from granite_mlx.model.quantisation import QuantFormat, quantise_modules, quantised_formats
+from granite_mlx.model.shards import TensorInfo
 from granite_mlx.model.sources import SourceOf, ported
 from granite_mlx.model.speech_model import SpeechModel
+from granite_mlx.model.stored import StoredTensors, TensorSource
 from granite_mlx.model.weights import (
     DTYPES,
     check_tensors,
@@ -43,6 +46,10 @@ Arrange = Callable[[SpeechModel, Mapping[str, QuantFormat]], SourceOf]
 """Readies a new model for a checkpoint that stores some matrices quantised, by module path, and
 tells what the model's tensors are then made of."""
 
+Hold = Callable[[SpeechModel, TensorSource, mx.Dtype, SourceOf], None]
+"""Decides, before a model's weights are read, which of them it will hold; the others it must take
+from the tensors that it is given."""
+
 
 def load(
     model: str | os.PathLike[str] | None = None,
@@ -58,7 +65,8 @@ def load(
             package. None takes the environment's GRANITE_MLX_MODEL, or else
             ibm-granite/granite-4.0-1b-speech. What is in the Hugging Face cache is used without
             a network call. A recipe's name behind it, as in "demo:q8", converts it once and keeps
-            the result in a cache: less memory, more speed.
+            the result in a cache: less memory, more speed. That conversion is not compared with
+            its source, as `granite_mlx.convert.convert` and `granite-mlx convert` do.
         revision: branch, tag or commit of a Hugging Face id.
         dtype: "float32", "float16" or "bfloat16"; None keeps the checkpoint's.
         on_progress: called with (bytes done, bytes in all) during a download or a conversion.
@@ -96,42 +104,73 @@ def as_stored(network: SpeechModel, formats: Mapping[str, QuantFormat]) -> Sourc
     return ported
 
 
-def open_model(
-    checkpoint: Checkpoint, dtype: str | None, thread: MLXThread, arrange: Arrange = as_stored
-) -> GraniteSpeech:
+def hold_all(
+    network: SpeechModel, stored: TensorSource, dtype: mx.Dtype, source_of: SourceOf
+) -> None:
+    """All weights are in memory."""
+
+
+@dataclass(frozen=True)
+class UnreadModel:
+    """A checkpoint of which everything is checked and no weight is read."""
+
+    speech: GraniteSpeech
+    headers: Mapping[str, TensorInfo]
+    dtype: mx.Dtype
+    source_of: SourceOf
+
+    @property
+    def n_bytes(self) -> int:
+        """Of memory, for the weights that it holds."""
+        return weights_bytes(self.speech.network, self.dtype)
+
+    def read(self, thread: MLXThread) -> GraniteSpeech:
+        """Read the weights, if there is memory for them; on the MLX thread, which calls this."""
+        is_floating = self.speech.config.quantisation is None
+        check_memory(self.n_bytes, self.speech.model_id, is_floating=is_floating)
+        _cap_cache()
+        network = self.speech.network
+        load_weights(network, self.headers, self.dtype, self.source_of, thread.checkpoint)
+        return self.speech
+
+
+def open_model(checkpoint: Checkpoint, dtype: str | None, thread: MLXThread) -> GraniteSpeech:
     """Load a checkpoint on the MLX thread, which calls this.
 
     Everything that can be checked is checked before the weights are read.
     """
+    return open_unread(checkpoint, dtype, thread).read(thread)
+
+
+def open_unread(
+    checkpoint: Checkpoint,
+    dtype: str | None,
+    thread: MLXThread,
+    arrange: Arrange = as_stored,
+    hold: Hold = hold_all,
+) -> UnreadModel:
+    """Check a checkpoint, and make a model for its weights; likewise."""
     folder = checkpoint.folder
-    config = parse_config(read_config(folder))
+    raw_config = read_config(folder)
+    config = parse_config(raw_config)
     template = ChatTemplate(read_chat_template(folder), read_special_tokens(folder), folder)
     tokenizer = SpeechTokenizer(
         folder / TOKENIZER_NAME, template, config.audio_token_index, config.text.vocab_size
     )
     features = read_feature_config(folder)
     headers, updates = read_adapted_headers(folder)
-    dtype = dtype or stored_dtype(headers)
+    floating = DTYPES[dtype or stored_dtype(headers)]
     network = SpeechModel(config)
     formats = quantised_formats(config.quantisation, headers)
     source_of = merged(updates, arrange(network, formats))
     check_tensors(network, headers, source_of)
-    check_memory(weights_bytes(network, DTYPES[dtype]), checkpoint.model_id)
-    has_second_head = (folder / SECOND_HEAD_NAME).exists()
-    family = model_family(_name_of(folder), config, has_second_head)
+    hold(network, StoredTensors(headers), floating, source_of)
+    family = checkpoint_family(folder, raw_config, config)
     speech = GraniteSpeech(
         checkpoint.model_id, family, config, features, tokenizer, network, thread
     )
     _check_sizes(speech, folder)
-    _cap_cache()
-    load_weights(network, headers, DTYPES[dtype], source_of, thread.checkpoint)
-    return speech
-
-
-def _name_of(folder: Path) -> str:
-    """The folder's name, or the repository's where the folder lies in the Hugging Face cache."""
-    folder = Path(os.path.abspath(folder))  # "." has no name
-    return folder.parents[1].name if folder.parent.name == "snapshots" else folder.name
+    return UnreadModel(speech, headers, floating, source_of)
 
 
 def _check_sizes(speech: GraniteSpeech, folder: Path) -> None:

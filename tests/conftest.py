@@ -19,7 +19,7 @@ if sys.platform == "linux":
 # No test may depend on the network, or on what the person who runs it has set. The hub is at a port
 # where nobody answers; tests that need one bring their own.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
-for name in ("HF_HUB_OFFLINE", "GRANITE_MLX_MODEL"):
+for name in ("HF_HUB_OFFLINE", "GRANITE_MLX_MODEL", "GRANITE_MLX_CACHE"):
     os.environ.pop(name, None)
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -56,7 +56,7 @@ def test_any_type_can_be_asked_for(tmp_path: Path, format: QuantFormat, dtype: s
 def test_memory_is_counted_as_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_quantised(tmp_path, QuantFormat(4, 64), dtype="BF16")
     needed: list[int] = []
-    monkeypatch.setattr("granite_mlx.loading.check_memory", lambda n, _: needed.append(n))
+    monkeypatch.setattr("granite_mlx.loading.check_memory", lambda n, *_, **__: needed.append(n))
     with granite_mlx.load(tmp_path) as model:
         held = sum(array.nbytes for _, array in model.network.named_parameters())
     assert needed == [held]

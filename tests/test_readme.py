@@ -84,7 +84,7 @@ def test_fence_runs_and_prints_what_it_says(fence: Fence, folder: Path) -> None:
     result = subprocess.run(
         [*RUNNERS[fence.language], fence.code],
         cwd=folder,
-        env=_environment(),
+        env=_environment(folder),
         capture_output=True,
         text=True,
     )
@@ -117,8 +117,15 @@ def _write_as_aac(source: Path, target: Path) -> None:
         writer.mux(stream.encode(None))
 
 
-def _environment() -> dict[str, str]:
-    """As a user has it after the install: our programs on the path, here with the demo model."""
+def _environment(folder: Path) -> dict[str, str]:
+    """As a user has it after the install: our programs on the path, here with the demo model.
+
+    The cache of conversions is a new one, so that nothing is found there nor left behind.
+    """
     programs = str(Path(sys.executable).parent)
-    path = os.pathsep.join([programs, os.environ["PATH"]])
-    return {**os.environ, "PATH": path, "GRANITE_MLX_MODEL": "demo"}
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([programs, os.environ["PATH"]]),
+        "GRANITE_MLX_MODEL": "demo",
+        "GRANITE_MLX_CACHE": str(folder / "cache"),
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,8 @@ from granite_mlx.cli.screen import Screen, shown
 from granite_mlx.cli.verification_table import verification_lines
 
 if TYPE_CHECKING:
-    from granite_mlx.convert import Manifest, Recipe, Verdict
+    from granite_mlx.convert import Manifest, Recipe
     from granite_mlx.convert.conversion import Verifier
-    from granite_mlx.model.checkpoint import Checkpoint
 
 NAME = "convert"
 SUMMARY = "make a smaller or another checkpoint of one, and measure what it costs"
@@ -56,13 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="show what would become of each tensor, and the sizes; write nothing",
+        help="show what would become of each tensor, and the sizes; write nothing (but a model of "
+        "the hub is downloaded for that, if it is not in the cache)",
     )
     group.add_argument(
         "--force",
         action="store_true",
-        help="replace an earlier conversion at DST, and keep a result that lost more than its "
-        "recipe allows",
+        help="replace an earlier conversion at DST",
     )
     group.add_argument(
         "--upload-repo",
@@ -107,6 +106,11 @@ def _add_verification_arguments(group: argparse._ArgumentGroup) -> None:
         help="compare the result with SRC before it takes its place (default: if it is quantised)",
     )
     group.add_argument(
+        "--accept-loss",
+        action="store_true",
+        help="keep a result that lost more than its recipe allows",
+    )
+    group.add_argument(
         "--verify-audio",
         metavar="DIR",
         type=Path,
@@ -125,7 +129,14 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
         from granite_mlx.convert.upload import check_upload
 
         check_upload(arguments.upload_repo)
-    _report(arguments, _convert(arguments, recipe, screen), screen)
+    manifest = _convert(arguments, recipe, screen)
+    try:
+        _report(arguments, manifest, screen)
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # stdout's disk is full; the result is in its place all the same
+        screen.failure(error, "stdout")
+        return Exit.PARTIAL
     return _upload(arguments, screen) if arguments.upload_repo is not None else Exit.COMPLETE
 
 
@@ -148,8 +159,22 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("-d makes a floating checkpoint; leave out -q and --recipe.")
     if arguments.verify_audio is not None and arguments.verify is False:
         raise UsageError("--verify-audio is of no use with --no-verify.")
-    if arguments.dry_run and arguments.upload_repo is not None:
-        raise UsageError("--dry-run makes nothing to upload; leave out --upload-repo.")
+    if arguments.dry_run:
+        _check_dry_run(arguments)
+
+
+def _check_dry_run(arguments: argparse.Namespace) -> None:
+    """A dry run makes nothing that could be replaced, compared or uploaded."""
+    given = {
+        "--force": arguments.force,
+        "--accept-loss": arguments.accept_loss,
+        "--verify": arguments.verify,
+        "--verify-audio": arguments.verify_audio is not None,
+        "--upload-repo": arguments.upload_repo is not None,
+    }
+    useless = [name for name, is_given in given.items() if is_given]
+    if useless:
+        raise UsageError(f"--dry-run makes no result; leave out {' and '.join(useless)}.")
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe | None:
@@ -182,15 +207,20 @@ def _show_plan(arguments: argparse.Namespace, recipe: Recipe | None, screen: Scr
 
 
 def _convert(arguments: argparse.Namespace, recipe: Recipe | None, screen: Screen) -> Manifest:
-    from granite_mlx.convert import convert
+    from granite_mlx.convert import BeyondLimitsError, convert
 
-    return convert(
-        arguments.source,
-        arguments.destination,
-        force=arguments.force,
-        verify=_verifier(arguments, recipe, screen),
-        **_options(arguments, recipe, screen),
-    )
+    try:
+        return convert(
+            arguments.source,
+            arguments.destination,
+            force=arguments.force,
+            accept_loss=arguments.accept_loss,
+            verify=_verifier(arguments, recipe, screen),
+            **_options(arguments, recipe, screen),
+        )
+    except BeyondLimitsError as error:
+        _show_figures(error.verdict.figures, screen)
+        raise
 
 
 def _options(
@@ -210,7 +240,7 @@ def _options(
 def _verifier(
     arguments: argparse.Namespace, recipe: Recipe | None, screen: Screen
 ) -> Verifier | None:
-    """Compares the result with its source and shows the figures, or None where it shall not be."""
+    """Compares the result with its source, or None where it shall not be."""
     asked_for = arguments.verify or arguments.verify_audio is not None
     if arguments.verify is False or not (asked_for or recipe is not None):
         return None
@@ -218,18 +248,10 @@ def _verifier(
     from granite_mlx.convert.verify import verifier
 
     folder = arguments.verify_audio
-    compare = verifier(
+    return verifier(
         recordings=None if folder is None else read_recordings(folder),
-        limits=None if recipe is None else recipe.limits,
         on_progress=lambda done, total: screen.progress(f"Verifying: {done} of {total}"),
     )
-
-    def compare_and_show(source: Checkpoint, converted: Path) -> Verdict:
-        verdict = compare(source, converted)
-        screen.result("".join(f"{line}\n" for line in verification_lines(verdict.figures)))
-        return verdict
-
-    return compare_and_show
 
 
 def _progress(arguments: argparse.Namespace, screen: Screen) -> Callable[[str, int, int], None]:
@@ -244,15 +266,21 @@ def _progress(arguments: argparse.Namespace, screen: Screen) -> Callable[[str, i
 
 
 def _report(arguments: argparse.Namespace, manifest: Manifest, screen: Screen) -> None:
-    """What came of it."""
+    """What came of it, told once it is in its place: stdout may fail."""
+    if manifest.verification is not None:
+        _show_figures(manifest.verification, screen)
     share = manifest.n_bytes / max(1, manifest.source_bytes)
     size = f"{gigabytes(manifest.n_bytes)}, {share:.0%} of {gigabytes(manifest.source_bytes)}"
     screen.result(f"{shown(arguments.destination)}: {size}\n")
     for module, reason in manifest.kept_floating.items():
         screen.result(f"floating: {module}: {reason}\n")
-    for sentence in manifest.exceeded:
+    for sentence in (*manifest.warnings, *manifest.exceeded):
         screen.warning(sentence)
     _warn_of_unused(manifest.unused_patterns, screen)
+
+
+def _show_figures(figures: Mapping[str, Any], screen: Screen) -> None:
+    screen.result("".join(f"{line}\n" for line in verification_lines(figures)))
 
 
 def _warn_of_unused(patterns: tuple[str, ...], screen: Screen) -> None:
@@ -267,7 +295,7 @@ def _upload(arguments: argparse.Namespace, screen: Screen) -> int:
 
     screen.progress(f"Uploading {shown(arguments.destination)}")
     try:
-        url = upload(Path(arguments.destination), arguments.upload_repo)
+        url = upload(Path(arguments.destination).expanduser(), arguments.upload_repo)
     except ConversionError as error:
         screen.failure(error)
         return Exit.PARTIAL

@@ -11,6 +11,7 @@ from granite_mlx.cli.exits import Exit
 from granite_mlx.cli.model import ModelLoader, load_granite_speech
 from granite_mlx.cli.parser import parse
 from granite_mlx.cli.screen import Screen, escape_what_cannot_be_encoded, open_closed_streams
+from granite_mlx.cli.signals import run_interruptibly
 
 
 def main(argv: Sequence[str] | None = None, *, load: ModelLoader = load_granite_speech) -> int:
@@ -19,7 +20,8 @@ def main(argv: Sequence[str] | None = None, *, load: ModelLoader = load_granite_
     escape_what_cannot_be_encoded(sys.stdout)
     screen = Screen(sys.stdout, sys.stderr)
     try:
-        return _flushed(_explained(argv, screen, load), screen)
+        code = run_interruptibly(lambda: _explained(argv, screen, load))
+        return _flushed(code, screen)
     except BrokenPipeError:
         _discard_stdout()
         return Exit.READER_GONE

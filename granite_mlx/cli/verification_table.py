@@ -19,6 +19,8 @@ def verification_lines(figures: Mapping[str, Any]) -> Iterator[str]:
         f"compared with the source over {figures['n_recordings']} recordings "
         f"({figures['audio_s']:.1f} s, {figures['n_tokens']} tokens), in {figures['computed_in']}:"
     )
+    if figures["run"] != "whole":
+        yield "layer by layer, along the recordings' texts: there is no memory for the source whole"
     yield ""
     rows = [("", "relative error", "cosine")]
     for what in ("outputs", "weights"):
@@ -42,7 +44,8 @@ def _size(error: float | None) -> float:
 def _consequences(figures: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "mean KL divergence", _shown(figures["mean_kl_nats"], "{:.5f} nats")
     yield "same most probable token", _shown(figures["top1_agreement"], "{:.2%} of positions")
-    yield "same text", f"{figures['n_same_texts']} of {figures['n_recordings']} recordings"
+    if (n_same := figures["n_same_texts"]) is not None:
+        yield "same text", f"{n_same} of {figures['n_recordings']} recordings"
     for key, unit in (("word_errors", "words"), ("character_errors", "characters")):
         if (rates := figures[key]) is not None:
             source, converted = rates["source_percent"], rates["converted_percent"]

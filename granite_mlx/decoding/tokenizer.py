@@ -60,6 +60,11 @@ class SpeechTokenizer:
         at = ids.index(self._audio_token_id)
         return ids[:at] + ids[at + 1 :], at
 
+    def encode(self, text: str) -> list[int]:
+        """Token ids of an answer, without the end token."""
+        with self._reported("fails to encode a text"):
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, special tokens left out."""
         with self._reported("fails to decode an answer"):

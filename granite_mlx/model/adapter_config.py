@@ -107,7 +107,7 @@ def _pattern(raw: Mapping[str, Any], key: str) -> dict[str, tuple[Any, str]]:
         raise CheckpointError(f"adapter_config.json: {key} must be an object, not {section!r}.")
     for pattern in section:
         try:
-            re.compile(pattern)
+            _at_the_end(pattern)
         except re.error as error:
             raise CheckpointError(
                 f"adapter_config.json: {key} has {pattern!r}, which is no regular expression "
@@ -134,6 +134,10 @@ def _alpha(value: Any, where: str) -> float:
 def _first_fit(pattern: Mapping[str, N], module: str, otherwise: N) -> N:
     """As peft looks them up: whole parts of the path, at its end."""
     for end, value in pattern.items():
-        if re.match(rf"(.*\.)?({end})$", module):
+        if _at_the_end(end).match(module):
             return value
     return otherwise
+
+
+def _at_the_end(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf"(.*\.)?({pattern})$")

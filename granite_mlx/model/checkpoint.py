@@ -82,9 +82,9 @@ def split_recipe(model: str | os.PathLike[str] | None) -> tuple[str, str] | None
     return (base, recipe) if colon and known else None
 
 
-def is_local_or_cached(model: str) -> bool:
+def is_local_or_cached(model: str, revision: str | None) -> bool:
     """Whether a checkpoint is here as a whole; makes no network call."""
-    return _local_folder(model) is not None or _find_cached(model, None) is not None
+    return _local_folder(model) is not None or _find_cached(model, revision) is not None
 
 
 def _local_folder(model: str | os.PathLike[str]) -> Path | None:

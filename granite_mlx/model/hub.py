@@ -103,7 +103,7 @@ def _list_files(model_id: str, revision: str | None, patterns: Sequence[str]) ->
     except Exception as error:  # the errors of httpx, the hub and its parser share no other base
         otherwise = (
             f"it is not complete in the cache ({constants.HF_HUB_CACHE}), and {constants.ENDPOINT} "
-            f"is out of reach ({_brief(error)}); connect once to download it, or give its folder."
+            f"is out of reach ({brief(error)}); connect once to download it, or give its folder."
         )
         raise _hub_error(error, model_id, revision, otherwise) from error
     return {
@@ -142,7 +142,7 @@ def _fetch(
             if error is progress.failure:
                 raise
             otherwise = (
-                f"the download of {name} broke off ({_brief(error)}); "
+                f"the download of {name} broke off ({brief(error)}); "
                 "start it again, complete files are kept."
             )
             raise _hub_error(error, model_id, revision, otherwise) from error
@@ -200,7 +200,7 @@ def _hub_error(
     return CheckpointError(f"{model_id}: {text}")
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     """The first line of an error, with its kind where it says nothing else."""
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__

@@ -91,6 +91,11 @@ class QuantFormat:
             return {**parts, "scales": (dtype, scales), "biases": (dtype, scales)}
         return {**parts, "scales": ("U8", scales)}
 
+    def unpacked(self, shape: Shape) -> Shape:
+        """The shape (out, in) of a matrix whose packed weight has this one."""
+        *rows, n_words = shape
+        return (*rows, n_words * _WORD_BITS // self.bits)
+
     def describe(self) -> str:
         """For people: "affine 8 bits, groups of 64"."""
         return f"{self.mode} {self.bits} bits, groups of {self.group_size}"

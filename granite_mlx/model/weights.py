@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
-from pathlib import Path
 
 import mlx.core as mx
 
 from granite_mlx.convert import port
 from granite_mlx.errors import CheckpointError
-from granite_mlx.model.quantisation import HEAD, cast
+from granite_mlx.model.quantisation import cast
 from granite_mlx.model.shards import TensorInfo
 from granite_mlx.model.sources import SourceOf, Wanted, ported
 from granite_mlx.model.speech_model import SpeechModel
+from granite_mlx.model.stored import StoredTensors, TensorSource, check_tied_head, tied_head
 
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 _FLOATING = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
-_TABLE = "language_model.model.embed_tokens"
-_MATRIX_PARTS = ("weight", "scales", "biases")
 _LAYER = re.compile(r"^(.*?\.layers?\.\d+)\.")
 
 
@@ -61,7 +59,7 @@ def check_tensors(
         if name not in found:
             raise CheckpointError(f"the checkpoint lacks the tensor {name}.")
         _check_tensor(found[name], one)
-    known = wanted.keys() | (_tied_head(found) if _is_tied(model) else {})
+    known = wanted.keys() | (tied_head(found) if _is_tied(model) else {})
     for name, info in found.items():
         if name not in known:
             raise CheckpointError(
@@ -112,58 +110,32 @@ def load_weights(
     Raises:
         CheckpointError: a head that config.json ties differs from the embedding table.
     """
-    found = _by_published_name(headers)
+    stored = StoredTensors(headers)
     if _is_tied(model):
-        _check_tied_head(found, dtype)
-    lazy = {path: _open_shard(path) for path in {info.path for info in found.values()}}
+        check_tied_head(stored, dtype)
     for group in _layer_groups(model):
         on_layer()
-        made: list[tuple[str, mx.array]] = []
-        used: set[str] = set()
-        for ours, array in group:
-            source = source_of(ours, array)
-            tensors = {n: lazy[found[n].path][found[n].name] for n in source.wanted}
-            made.append((ours, source.make(tensors, dtype)))
-            used.update(source.wanted)
-        model.load_weights(made, strict=False)
-        mx.eval([array for _, array in made])
-        for name in used:
-            del lazy[found[name].path][found[name].name]
+        model.load_weights(read_weights(group, stored, dtype, source_of), strict=False)
         mx.clear_cache()
+
+
+def read_weights(
+    group: Iterable[tuple[str, mx.array]],
+    stored: TensorSource,
+    dtype: mx.Dtype,
+    source_of: SourceOf,
+) -> list[tuple[str, mx.array]]:
+    """The values of some of our tensors, given lazy arrays of their shapes and types."""
+    sources = {ours: source_of(ours, array) for ours, array in group}
+    wanted = {name for source in sources.values() for name in source.wanted}
+    tensors = {name: stored.read(name) for name in wanted}
+    made = [(ours, source.make(tensors, dtype)) for ours, source in sources.items()]
+    mx.eval([array for _, array in made])
+    return made
 
 
 def _is_tied(model: SpeechModel) -> bool:
     return "lm_head" not in model.language_model
-
-
-def _tied_head(found: Mapping[str, TensorInfo]) -> dict[str, str]:
-    """What is stored of a tied head, each with the part of the embedding table that it must be."""
-    names = {f"{HEAD}.{part}": f"{_TABLE}.{part}" for part in _MATRIX_PARTS}
-    return {name: twin for name, twin in names.items() if name in found}
-
-
-def _check_tied_head(found: Mapping[str, TensorInfo], dtype: mx.Dtype) -> None:
-    """A tied checkpoint may carry its head, but no other one than the model will use."""
-    for name, twin in _tied_head(found).items():
-        if twin not in found or not _is_same(found[name], found[twin], dtype):
-            info = found[name]
-            raise CheckpointError(
-                f"{info.path.name}: {info.name} differs from the embedding table, to which "
-                "config.json's tie_word_embeddings ties it; the two files do not belong together."
-            )
-    mx.clear_cache()
-
-
-def _is_same(one: TensorInfo, other: TensorInfo, dtype: mx.Dtype) -> bool:
-    one_array, other_array = (cast(_open_shard(i.path)[i.name], dtype) for i in (one, other))
-    return bool(mx.array_equal(one_array, other_array).item())
-
-
-def _open_shard(path: Path) -> dict[str, mx.array]:
-    """A shard's tensors by name, each of them read when it is first needed."""
-    tensors = mx.load(str(path))
-    assert isinstance(tensors, dict)
-    return tensors
 
 
 def _layer_groups(model: SpeechModel) -> Iterator[list[tuple[str, mx.array]]]:

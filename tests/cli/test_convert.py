@@ -1,6 +1,7 @@
 """`granite-mlx convert`: arguments, what is shown, exit codes."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -105,7 +106,26 @@ def test_an_existing_destination(run: Run, out: Path) -> None:
         f"granite-mlx: {out} exists already; give another destination, or --force (in Python "
         "force=True) to replace it.\n"
     )
-    assert run("convert", "demo", out, "--force").code == 0
+    assert run("convert", "demo", out, "--force").code == 0  # an empty folder
+    assert run("convert", "demo", out, "--dtype", "float32", "--force").code == 0
+    assert json.loads((out / "config.json").read_text())["dtype"] == "float32"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+def test_a_stdout_that_is_full_does_not_cost_the_result(finish: Run, out: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        ran = finish("convert", "demo", out, "-q", "--no-verify", real=True, stdout=full)
+    assert (ran.code, ran.err) == (1, "granite-mlx: stdout: No space left on device\n")
+    assert (out / "granite_mlx.json").is_file()
+
+
+def test_a_reader_that_is_gone_does_not_cost_the_result(finish: Run, out: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = finish("convert", "demo", out, "-q", "--no-verify", real=True, stdout=writing)
+    os.close(writing)
+    assert (ran.code, ran.err) == (141, "")
+    assert (out / "granite_mlx.json").is_file()
 
 
 def test_a_pattern_that_fits_nothing_is_told(run: Run, out: Path, tmp_path: Path) -> None:
@@ -159,7 +179,9 @@ def test_a_dry_run_does_not_look_at_the_destination(run: Run, tmp_path: Path) ->
         (["DST", "--recipe", "q5"], "there is no recipe 'q5'"),
         (["DST", "--compat", "whisper"], "invalid choice: 'whisper'"),
         (["DST", "--verify-audio", "x", "--no-verify"], "of no use with --no-verify"),
-        (["DST", "--dry-run", "--upload-repo", "a/b"], "makes nothing to upload"),
+        (["DST", "--dry-run", "--upload-repo", "a/b"], "leave out --upload-repo."),
+        (["DST", "--dry-run", "--force", "--verify"], "leave out --force and --verify."),
+        (["DST", "--dry-run", "--verify-audio", "x"], "leave out --verify-audio."),
         (["DST", "--revision", "main"], "revision is for models of the hub"),
         ([], "required: DST"),
     ],
@@ -181,8 +203,13 @@ def test_a_source_that_is_no_checkpoint(run: Run, out: Path, tmp_path: Path) -> 
     assert "config.json is missing" in ran.err
 
 
-def test_the_destination_is_not_the_source(run: Run, demo_checkpoint: Path) -> None:
+def test_the_destination_is_not_the_source(run: Run, demo_checkpoint: Path, tmp_path: Path) -> None:
     ran = run("convert", "demo", demo_checkpoint, "-q", "--force")
+    assert ran.code == 2
+    assert "holds no conversion" in ran.err
+    converted = tmp_path / "converted"
+    assert run("convert", "demo", converted, "-q", "--no-verify").code == 0
+    ran = run("convert", converted, converted, "-d", "--force")
     assert ran.code == 2
     assert "leaves its source as it is" in ran.err
 
@@ -208,7 +235,8 @@ def test_the_result_is_uploaded(run: Run, out: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("granite_mlx.convert.upload.check_upload", lambda repo_id: None)
     monkeypatch.setattr("granite_mlx.convert.upload.upload", upload)
-    ran = run("convert", "demo", out, "--dtype", "float16", "--upload-repo", "owner/name")
+    monkeypatch.setenv("HOME", str(out.parent))
+    ran = run("convert", "demo", "~/out", "--dtype", "float16", "--upload-repo", "owner/name")
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines()[-1] == "https://hub.example/owner/name"
     ((repo_id, names),) = uploaded
@@ -258,7 +286,7 @@ def test_a_result_beyond_its_recipes_limits(
     assert "of 1 recordings" in ran.out  # the figures are shown all the same
     assert "lost more than its recipe allows" in ran.err
     assert not out.exists()
-    forced = run(*arguments, "--force")
+    forced = run(*arguments, "--accept-loss")
     assert forced.code == 0
     assert "granite-mlx: warning: the next token's distribution" in forced.err
     assert out.is_dir()

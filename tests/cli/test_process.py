@@ -71,16 +71,17 @@ def test_stdin_is_read_as_bytes(finish: Run) -> None:
     assert (ran.code, ran.out, ran.err) == (0, "« déjà »\n", "")
 
 
-def test_ctrl_c_keeps_what_is_done_and_leaves_nothing_half_done(
-    start: Run, recording: Recordings, tmp_path: Path
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_keeps_what_is_done_and_leaves_nothing_half_done(
+    start: Run, recording: Recordings, tmp_path: Path, number: int, code: int
 ) -> None:
     listening, out = tmp_path / "listening", tmp_path / "out"
     files = [recording("a.wav", "one"), recording("b.wav", f"!listening {listening}")]
     with start("transcribe", *files, recording("c.wav"), "-o", out, "-f", "all") as process:
         wait_for(listening, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         printed, said = process.communicate(timeout=ENOUGH_S)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert (printed, said) == (b"", b"granite-mlx: interrupted; 1 of 3 files are done.\n")
     assert sorted(os.listdir(out)) == ["a.json", "a.txt"]
     assert (out / "a.txt").read_text() == "one\n"

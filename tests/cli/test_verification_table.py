@@ -12,6 +12,7 @@ Run = Callable[..., Any]
 
 FIGURES = {
     "computed_in": "float32",
+    "run": "whole",
     "n_recordings": 4,
     "audio_s": 12.34,
     "n_same_texts": 3,
@@ -42,6 +43,12 @@ def test_the_table() -> None:
         "same text 3 of 4 recordings",
         "word errors 6.45 % of 31 words (source 3.23 %)",
     ]
+
+
+def test_what_was_run_in_layers_has_no_texts() -> None:
+    lines = list(verification_lines(FIGURES | {"run": "layer by layer", "n_same_texts": None}))
+    assert lines[1].startswith("layer by layer")
+    assert not any(line.startswith("same text") for line in lines)
 
 
 @pytest.mark.parametrize("key", ["mean_kl_nats", "top1_agreement"])
@@ -88,7 +95,7 @@ def test_beyond_the_limits(run: Run, tmp_path: Path, recordings: Path) -> None:
     assert ran.code == 2
     assert "lost more than its recipe allows: what the encoder puts out is off by" in ran.err
     assert not (tmp_path / "q2").exists()
-    ran = run(*command, "--force")
+    ran = run(*command, "--accept-loss")
     assert ran.code == 0
     assert "warning: what the encoder puts out is off by" in ran.err
     assert (tmp_path / "q2" / "config.json").is_file()

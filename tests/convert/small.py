@@ -63,3 +63,8 @@ def files(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def leftovers(result: Path) -> list[str]:
+    """What lies where a conversion was to go."""
+    return [path.name for path in result.parent.iterdir()]

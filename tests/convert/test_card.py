@@ -83,3 +83,11 @@ def test_it_is_written_from_the_sources(tmp_path: Path) -> None:
     (source / "README.md").write_text(ORIGINAL)
     write_card(result, MANIFEST, source)
     assert "The card of the source" in (result / "README.md").read_text()
+
+
+def test_what_was_merged_or_dequantised_is_told() -> None:
+    assert "LoRA adapter is merged" in model_card(MANIFEST, "")
+    plain = replace(MANIFEST, recipe=None, dequantised=True, merged_adapter=False)
+    card = model_card(plain, "")
+    assert "# name, dequantised\n" in card
+    assert "adapter" not in card

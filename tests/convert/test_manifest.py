@@ -10,7 +10,7 @@ from granite_mlx.convert import manifest
 from granite_mlx.convert.manifest import (
     MANIFEST_NAME,
     Manifest,
-    Source,
+    Origin,
     WeightFile,
     hash_files,
     read_manifest,
@@ -20,7 +20,10 @@ from granite_mlx.convert.recipes import RECIPES
 from granite_mlx.errors import CheckpointError
 
 MANIFEST = Manifest(
-    source=Source("owner/name", "0" * 40, (WeightFile("model.safetensors", 5, "ab"),)),
+    source=Origin("owner/name", "0" * 40, (WeightFile("model.safetensors", 5, "ab"),)),
+    family="4.1",
+    dequantised=False,
+    merged_adapter=True,
     recipe=RECIPES["q4"].to_record(),
     dtype=None,
     layout="granite-mlx",
@@ -29,9 +32,11 @@ MANIFEST = Manifest(
     n_bytes=3,
     n_quantised=7,
     kept_floating={"encoder.input_linear": "its width"},
+    files={"config.json": 3},
     unused_patterns=("x.*",),
     verification={"kl_nats": 0.01},
     exceeded=("Too much.",),
+    warnings=("No network.",),
 )
 
 

@@ -6,8 +6,6 @@ import pytest
 from granite_mlx.convert import convert, uniform
 from granite_mlx.convert.source import (
     DequantisedTensors,
-    StoredTensors,
-    check_tied_head,
     open_floating,
     open_quantised,
 )
@@ -15,6 +13,7 @@ from granite_mlx.errors import CheckpointError, ConversionError
 from granite_mlx.model.folder import read_config
 from granite_mlx.model.quantisation import MODES, QuantFormat
 from granite_mlx.model.shards import read_headers
+from granite_mlx.model.stored import StoredTensors, check_tied_head
 
 from ..model.tiny import published_tensors
 from .small import CONFIG, HEAD, TABLE, TIED, small_checkpoint, stored

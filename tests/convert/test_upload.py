@@ -1,9 +1,12 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import filter_repo_objects
 
 from granite_mlx.convert.upload import check_upload, upload
 from granite_mlx.errors import ConversionError
@@ -46,6 +49,18 @@ def test_a_folder_is_uploaded_to_a_new_or_an_old_repository(hub: Hub, tmp_path: 
     assert (uploaded["repo_id"], uploaded["folder_path"]) == ("owner/name", tmp_path)
 
 
+def test_nothing_of_an_earlier_checkpoint_is_left_beside_it(hub: Hub, tmp_path: Path) -> None:
+    upload(tmp_path, "owner/name")
+    earlier = [
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "cover.png",
+        "model-00001-of-00002.safetensors", "model.safetensors.index.json", "out_llm.safetensors",
+    ]  # fmt: skip
+    patterns = hub.calls[-1][1]["delete_patterns"]
+    assert list(filter_repo_objects(earlier, ignore_patterns=patterns)) == [
+        "README.md", "cover.png",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("step", ["create_repo", "upload_folder"])
 def test_a_failed_upload_says_that_the_folder_is_whole(hub: Hub, tmp_path: Path, step: str) -> None:
     hub.broken = step
@@ -73,5 +88,26 @@ def test_nobody_is_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    with pytest.raises(ConversionError, match=r"does not know you .*hf auth login"):
+    with pytest.raises(ConversionError, match=r"^owner/name: nobody is logged in .*hf auth login"):
         check_upload("owner/name")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(401, r"does not know you \(HTTP 401\); log in anew"), (503, "HTTP 503; try again later")],
+)
+def test_a_hub_that_refuses(monkeypatch: pytest.MonkeyPatch, code: int, said: str) -> None:
+    def refuse(api: HfApi) -> None:
+        response: Any = SimpleNamespace(status_code=code, headers={}, request=None)
+        raise HfHubHTTPError("no", response=response)
+
+    monkeypatch.setattr(HfApi, "whoami", refuse)
+    with pytest.raises(ConversionError, match=said):
+        check_upload("owner/name")
+
+
+def test_a_hub_that_is_out_of_reach(hub: Hub) -> None:
+    hub.broken = "whoami"
+    with pytest.raises(ConversionError, match=r"is out of reach \(the line is dead\)") as caught:
+        check_upload("owner/name")
+    assert "log in" not in str(caught.value)

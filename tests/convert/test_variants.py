@@ -2,17 +2,24 @@
 
 import os
 import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 import granite_mlx
 from granite_mlx.convert import variants
 from granite_mlx.convert.conversion import convert
+from granite_mlx.convert.recipes import RECIPES
 from granite_mlx.errors import CheckpointError, GraniteError
-from granite_mlx.model.checkpoint import DEMO_FOLDER, split_recipe
+from granite_mlx.model.checkpoint import DEMO_FOLDER, Checkpoint, find_checkpoint, split_recipe
 
-from .small import small_checkpoint
+from ..model.fake_hub import MODEL_ID, FakeHub
+from .small import files, small_checkpoint
 
 DEMO_RECORDING = DEMO_FOLDER / "examples" / "digits.flac"
 
@@ -56,38 +63,168 @@ def test_the_demo_is_converted_once_and_hears(conversions: list[Path]) -> None:
 def test_each_recipe_and_each_state_of_a_folder_has_its_own(
     source: Path, conversions: list[Path]
 ) -> None:
+    first = variants.cached_conversion(str(source), "q8").folder
+    other = variants.cached_conversion(str(source), "q4").folder
+    small = variants.cached_conversion(str(source), "q4-small").folder
+    (source / "chat_template.jinja").write_text("{{ messages[0].content }} else")
+    second = variants.cached_conversion(str(source), "q8").folder
+    assert len({first, other, small, second}) == len(conversions) == 4
+    assert not first.exists()  # of a state that is gone
+    variants.cached_conversion(str(source), "q4")
+    assert not other.exists()
+    assert small.exists()
+
+
+def test_files_that_were_only_touched_are_the_same(source: Path, conversions: list[Path]) -> None:
     first = variants.cached_conversion(str(source), "q8")
-    assert variants.cached_conversion(str(source), "q4").folder != first.folder
     os.utime(source / "model.safetensors", (1, 1))
-    assert variants.cached_conversion(str(source), "q8").folder != first.folder
-    assert len(conversions) == 3
+    assert variants.cached_conversion(str(source), "q8") == first
+    assert len(conversions) == 1
 
 
-def test_a_damaged_conversion_is_replaced(source: Path, conversions: list[Path]) -> None:
+def test_large_files_are_known_by_their_time(
+    source: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(variants, "HASHED_BYTES", 100_000)
+    variants.cached_conversion(str(source), "q8")
+    os.utime(source / "model.safetensors", (1, 1))
+    variants.cached_conversion(str(source), "q8")
+    assert len(conversions) == 2
+
+
+def test_a_recipes_words_do_not_matter_and_its_rules_do(
+    source: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RECIPES["q8"]
+    first = variants.cached_conversion(str(source), "q8").folder
+    reworded = tuple(replace(rule, reason="because") for rule in recipe.rules)
+    monkeypatch.setitem(RECIPES, "q8", replace(recipe, rules=reworded, limits=None))
+    assert variants.cached_conversion(str(source), "q8").folder == first
+    monkeypatch.setitem(RECIPES, "q8", replace(recipe, rules=RECIPES["q6"].rules))
+    assert variants.cached_conversion(str(source), "q8").folder != first
+    assert len(conversions) == 2
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "model.safetensors", "granite_mlx.json"])
+@pytest.mark.parametrize("damage", ["missing", "cut off"])
+def test_a_damaged_conversion_is_replaced(
+    source: Path, conversions: list[Path], name: str, damage: str
+) -> None:
     folder = variants.cached_conversion(str(source), "q8").folder
-    (folder / "tokenizer.json").unlink()
+    if damage == "missing":
+        (folder / name).unlink()
+    else:
+        os.truncate(folder / name, 20)
     assert variants.cached_conversion(str(source), "q8").folder == folder
     assert variants.is_whole(folder)
     assert len(conversions) == 2
 
 
-def test_a_conversion_outlives_its_source(
+def test_a_conversion_that_another_process_has_made_is_taken(
     source: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The hub's checkpoint has left its cache: the small one is used without a network call."""
-    here = [True]
-    checkpoint = variants.Checkpoint(source, "owner/granite", revision="0123456789abcdef")
-    monkeypatch.setattr(variants, "is_local_or_cached", lambda base: here[0])
-    monkeypatch.setattr(variants, "find_checkpoint", lambda *_: checkpoint)
-    monkeypatch.setattr(
-        variants, "convert", lambda _, folder, **__: shutil.copytree(source, folder)
-    )
-    first = variants.cached_conversion("owner/granite", "q8")
-    assert "0123456789ab" in first.folder.name
-    assert first.revision == checkpoint.revision
-    here[0] = False
-    monkeypatch.setattr(variants, "find_checkpoint", lambda *_: pytest.fail("asked for the source"))
-    assert variants.cached_conversion("owner/granite", "q8").folder == first.folder
+    """While this one waited for the lock."""
+    lock = variants._Shelf.lock
+
+    @contextmanager
+    def late(shelf: variants._Shelf) -> Iterator[None]:
+        monkeypatch.setattr(variants._Shelf, "lock", lock)
+        variants.cached_conversion(str(source), "q8")
+        with lock(shelf):
+            yield
+
+    monkeypatch.setattr(variants._Shelf, "lock", late)
+    assert variants.is_whole(variants.cached_conversion(str(source), "q8").folder)
+    assert len(conversions) == 1
+
+
+def test_what_is_being_made_is_waited_for(source: Path, conversions: list[Path]) -> None:
+    shelf = variants._Shelf(variants.cache_folder(), variants._slug(str(source)), RECIPES["q8"])
+    waiting = threading.Thread(target=variants.cached_conversion, args=(str(source), "q8"))
+    with shelf.lock():
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+        assert conversions == []
+    waiting.join()
+    assert len(conversions) == 1
+
+
+# Models of the hub
+
+
+@pytest.fixture
+def q8(conversions: list[Path]) -> Callable[..., Checkpoint]:
+    return lambda revision=None: variants.cached_conversion(MODEL_ID, "q8", revision)
+
+
+def forget(hub: FakeHub) -> None:
+    """The hub's cache is emptied, and the hub out of reach."""
+    shutil.rmtree(constants.HF_HUB_CACHE)
+    hub.close()
+
+
+def test_a_model_of_the_hub_is_fetched_and_converted_once(
+    hub: FakeHub, source: Path, conversions: list[Path], q8: Callable[..., Checkpoint]
+) -> None:
+    commit = hub.commit(files(source))
+    first = q8()
+    assert (first.model_id, first.revision) == (f"{MODEL_ID}:q8", commit)
+    n_requests = len(hub.requests)
+    assert q8() == first
+    assert "README.md" not in hub.fetched()  # only loading's own files
+    assert len(hub.requests) == n_requests
+    assert len(conversions) == 1
+    with granite_mlx.load(f"{MODEL_ID}:q8") as model:
+        assert model.network.language_model.lm_head.bits == 8
+
+
+def test_a_conversion_outlives_its_source(
+    hub: FakeHub, source: Path, q8: Callable[..., Checkpoint]
+) -> None:
+    hub.commit(files(source))
+    first = q8()
+    forget(hub)
+    assert q8() == first
+    assert q8(first.revision) == first
+    assert q8((first.revision or "")[:9]) == first
+
+
+def test_no_other_revision_is_taken_for_the_one_asked_for(
+    hub: FakeHub, source: Path, q8: Callable[..., Checkpoint]
+) -> None:
+    content = files(source)
+    main = hub.commit(content)
+    other = hub.commit(content | {"LICENSE": b"another"}, ref="v2")
+    assert q8("v2").revision == other
+    forget(hub)
+    with pytest.raises(CheckpointError, match="out of reach"):
+        q8()
+    assert q8("v2").revision == other
+    assert main != other
+
+
+def test_a_branch_that_has_moved_on_leaves_what_others_need(
+    hub: FakeHub,
+    source: Path,
+    q8: Callable[..., Checkpoint],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = files(source)
+    hub.commit(content, ref="v1")
+    pinned = q8("v1")
+    hub.commit(content | {"generation_config.json": b"{}"})
+    first = q8()
+    hub.commit(content | {"generation_config.json": b"{ }"})
+    moved = find_checkpoint(MODEL_ID, hub.refs["main"])
+    monkeypatch.setattr(variants, "find_checkpoint", lambda *_: moved)
+    second = q8()
+    assert second.folder != first.folder
+    assert not first.folder.exists()
+    assert pinned.folder.exists()
+
+
+# Names and places
 
 
 def test_an_unknown_recipe_is_refused_before_anything_is_done(conversions: list[Path]) -> None:

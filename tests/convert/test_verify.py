@@ -20,8 +20,9 @@ from granite_mlx.convert.recipes import ROOMS, Limits, Recipe, Rule
 from granite_mlx.convert.recordings import Recording
 from granite_mlx.convert.verification import Verification
 from granite_mlx.decoding.prompts import Task, instruction
-from granite_mlx.engine import Cancelled, shared_thread
+from granite_mlx.engine import Cancelled, MLXThread, shared_thread
 from granite_mlx.errors import AudioError, ConversionError
+from granite_mlx.loading import UnreadModel
 from granite_mlx.model.cache import DecoderCache
 from granite_mlx.model.checkpoint import Checkpoint
 from granite_mlx.model.quantisation import QuantFormat
@@ -192,16 +193,16 @@ def test_quantised_modules_compute_what_was_dequantised(
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[weakref.ref[Any]]:
     """The networks that were opened. None may live when the next one is."""
     networks: list[weakref.ref[Any]] = []
-    open_model = verify.open_model
+    read = UnreadModel.read
 
-    def open_alone(*arguments: Any) -> GraniteSpeech:
+    def read_alone(unread: UnreadModel, thread: MLXThread) -> GraniteSpeech:
         gc.collect()
         assert [network() for network in networks] == [None] * len(networks)
-        model = open_model(*arguments)
+        model = read(unread, thread)
         networks.append(weakref.ref(model.network))
         return model
 
-    monkeypatch.setattr(verify, "open_model", open_alone)
+    monkeypatch.setattr(UnreadModel, "read", read_alone)
     return networks
 
 
@@ -247,8 +248,48 @@ def test_a_model_that_does_not_fit(
     source: Checkpoint, q8: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("granite_mlx.model.memory.WORKING_BYTES", 1 << 60)
-    with pytest.raises(ConversionError, match=r"cannot be compared.*memory.*--no-verify"):
+    complaint = r"cannot be compared.*memory.*--no-verify"
+    with pytest.raises(ConversionError, match=complaint):
         verify.verify(source, q8, RECORDINGS)
+    with pytest.raises(ConversionError, match=complaint):
+        verify.verifier(RECORDINGS).prepare(source)
+
+
+# Layer by layer
+
+
+@pytest.fixture
+def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "has_room", lambda n_bytes: False)
+
+
+@pytest.mark.usefixtures("short_of_memory")
+def test_in_layers_the_figures_are_those_of_whole_models(
+    source: Checkpoint, q8: Path, found: Verification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Led along the same tokens, the two ways agree."""
+    in_layers = verify.verify(source, q8, RECORDINGS)
+    told = replace(verify.IN_MEMORY, say=verify.is_told)
+    monkeypatch.setattr(verify, "choose_way", lambda *_: told)
+    whole = verify.verify(source, q8, RECORDINGS)
+    for one, other in zip(in_layers.recordings, whole.recordings, strict=True):
+        assert one.outputs == other.outputs
+        assert one.agreement == other.agreement
+        assert (one.source_text, one.converted_text) == (None, None)
+    assert in_layers.recordings[0].agreement.n_positions > 10
+    assert in_layers.recordings[1].agreement.n_positions == 0  # it has no text
+    assert in_layers.outputs_of("encoder") == found.outputs_of("encoder")
+    record = in_layers.to_record()
+    assert (record["run"], record["n_same_texts"]) == ("layer by layer", None)
+    assert record["word_errors"] is None
+
+
+@pytest.mark.usefixtures("short_of_memory")
+def test_in_layers_a_text_is_needed(source: Checkpoint) -> None:
+    verifier = verify.verifier(RECORDINGS[1:])
+    with pytest.raises(ConversionError, match=r"fit into memory whole.*NAME\.txt.*--no-verify"):
+        verifier.prepare(source)
+    verify.verifier(RECORDINGS).prepare(source)
 
 
 # With a conversion
@@ -266,23 +307,56 @@ def test_figures_reach_the_manifest(source: Checkpoint, tmp_path: Path) -> None:
         source.folder,
         tmp_path / "result",
         recipe=Q8,
-        verify=verify.verifier(limits=Limits(0.5, 0.1, None, dict.fromkeys(ROOMS, 0.5))),
+        verify=verify.verifier(),
     )
     assert manifest.exceeded == ()
     assert manifest.verification is not None
     assert manifest.verification["n_recordings"] == 2
+    recordings = manifest.verification["recordings"]
+    assert [(r["name"], r["has_reference"]) for r in recordings] == [
+        ("noise 1", True),
+        ("noise 2", False),
+    ]
     assert len(manifest.verification["tensors"]) == manifest.n_quantised
     written = read_manifest(tmp_path / "result")
     assert written == manifest
 
 
-def test_limits_decide(source: Checkpoint, tmp_path: Path) -> None:
-    strict = verify.verifier(RECORDINGS, Limits(max_relative_error={"encoder": 1e-6}))
+def test_a_comparison_needs_recordings() -> None:
+    with pytest.raises(ValueError, match="at least one recording"):
+        verify.verifier([])
+
+
+def test_the_recipes_limits_decide(source: Checkpoint, tmp_path: Path) -> None:
+    strict = replace(Q8, limits=Limits(max_relative_error={"encoder": 1e-6}))
+    hearing = verify.verifier(RECORDINGS)
     with pytest.raises(ConversionError, match=r"what the encoder puts out is off by"):
-        convert(source.folder, tmp_path / "result", recipe=Q8, verify=strict)
+        convert(source.folder, tmp_path / "result", recipe=strict, verify=hearing)
     assert not (tmp_path / "result").exists()
-    manifest = convert(source.folder, tmp_path / "result", recipe=Q8, verify=strict, force=True)
+    manifest = convert(
+        source.folder, tmp_path / "result", recipe=strict, verify=hearing, accept_loss=True
+    )
     assert len(manifest.exceeded) == 1
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [noise(3, 60 * SAMPLE_RATE), Recording("broken.wav", b"no sound")],
+    ids=["too long", "unreadable"],
+)
+def test_a_bad_recording_is_found_before_anything_is_written(
+    source: Checkpoint, tmp_path: Path, recording: Recording
+) -> None:
+    stages: list[str] = []
+    with pytest.raises(AudioError):
+        convert(
+            source.folder,
+            tmp_path / "result",
+            recipe=Q8,
+            verify=verify.verifier([recording]),
+            on_progress=lambda stage, *_: stages.append(stage),
+        )
+    assert stages == []
 
 
 def test_a_result_that_computes_no_numbers(source: Checkpoint, folders: Path) -> None:
@@ -292,7 +366,7 @@ def test_a_result_that_computes_no_numbers(source: Checkpoint, folders: Path) ->
     tensors = stored(broken)
     tensors["projector.linear.bias"] = tensors["projector.linear.bias"] * math.nan
     mx.save_safetensors(str(broken / "model.safetensors"), tensors)
-    verdict: Verdict = verify.verifier(RECORDINGS)(source, broken)
+    verdict: Verdict = verify.verifier(RECORDINGS)(source, broken, None)
     assert [sentence.split(" is ")[0] for sentence in verdict.exceeded] == [
         "what the projector puts out",
         "what the decoder puts out",

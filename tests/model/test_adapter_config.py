@@ -118,6 +118,11 @@ def test_missing_keys_are_named(key: str) -> None:
         ("rank_pattern", {"q_proj": 0.5}, r"rank_pattern\['q_proj'\] must be an integer"),
         ("alpha_pattern", {"q_proj": None}, r"alpha_pattern\['q_proj'\] must be a number"),
         ("alpha_pattern", {"q_(proj": 4}, r"alpha_pattern has 'q_\(proj', which is no regular"),
+        (
+            "rank_pattern",
+            {"(?i)q_proj": 3},
+            r"rank_pattern has '\(\?i\)q_proj', which is no regular",
+        ),
     ],
 )
 def test_ill_typed_values_are_named(key: str, value: Any, message: str) -> None:

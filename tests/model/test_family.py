@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
+from granite_mlx.errors import CheckpointError
 from granite_mlx.model.config import SpeechConfig, parse_config
-from granite_mlx.model.family import model_family
+from granite_mlx.model.family import FAMILY_KEY, checkpoint_family, model_family
 
 from .tiny import CONFIG, changed
 
@@ -36,3 +39,16 @@ PLUS = parse_config(changed("projector_config.encoder_hidden_size", 52, CONCATEN
 )
 def test_families(name: str, config: SpeechConfig, has_second_head: bool, family: str) -> None:
     assert model_family(name, config, has_second_head) == family
+
+
+def test_what_config_json_says_comes_first(tmp_path: Path) -> None:
+    folder = tmp_path / "granite-4.0-1b-speech"
+    assert checkpoint_family(folder, CONFIG, PLAIN) == "4.0"
+    assert checkpoint_family(folder, CONFIG | {FAMILY_KEY: "4.1"}, PLAIN) == "4.1"
+    with pytest.raises(CheckpointError, match=rf"{FAMILY_KEY} is '6.0', and known are 4.0, 4.1"):
+        checkpoint_family(folder, CONFIG | {FAMILY_KEY: "6.0"}, PLAIN)
+
+
+def test_the_name_in_the_hubs_cache_is_that_of_the_repository(tmp_path: Path) -> None:
+    folder = tmp_path / "models--ibm-granite--granite-speech-5.0-2b" / "snapshots" / "0123"
+    assert checkpoint_family(folder, CONFIG, PLAIN) == "5.0"
