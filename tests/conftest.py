@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,10 @@ if sys.platform == "linux":
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 for name in ("HF_HUB_OFFLINE", "GRANITE_MLX_MODEL", "GRANITE_MLX_CACHE"):
     os.environ.pop(name, None)
+
+# A shell starts background jobs with SIGINT ignored, which the programs under test would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -132,6 +132,15 @@ def test_the_record() -> None:
             "projector": {"relative_error": 0.0, "cosine": 1.0},
             "decoder": tenth,
         },
+        "recordings": [
+            {
+                "name": "x",
+                "duration_s": 1.5,
+                "has_reference": True,
+                "n_tokens": 100,
+                "mean_kl_nats": 0.01,
+            },
+        ],
         "tensors": [
             {"name": "encoder.a.weight", **tenth},
             {"name": "language_model.b.weight", **tenth},
