@@ -13,12 +13,13 @@ PYTHON_FOUND = $(or $(PYTHON),$(error Python 3.11 or later is needed: install it
 EXAMPLE := granite_mlx/demo_checkpoint/examples/digits.flac
 INSTALL := bin/pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test test-all lint format types parity fixtures wheel clean
+.PHONY: help demo test test-all test-slow lint format types parity fixtures wheel clean
 
 help:
 	@echo "make demo      set up and transcribe a real recording, offline"
 	@echo "make test      set up and run the tests (minutes)"
-	@echo "make test-all  and the slow ones: live parity with torch, wheel and sdist"
+	@echo "make test-all  and the slow ones: parity with torch and peft, mlx-audio, wheel and sdist"
+	@echo "make test-slow the slow ones alone"
 	@echo "make lint      ruff: rules and format        make format   let ruff mend both"
 	@echo "make types     mypy --strict on the package"
 	@echo "make parity    compare with torch/transformers, live, and print the differences"
@@ -32,8 +33,10 @@ demo: .venv/installed
 test: .venv/installed-dev
 	.venv/bin/pytest
 
+test-all: test test-slow
+
 # In the second environment, since the first has to show that the product needs no torch.
-test-all: test .venv-reference/installed .venv-mlx-audio/installed
+test-slow: .venv-reference/installed .venv-mlx-audio/installed
 	GRANITE_MLX_AUDIO_PYTHON=$(CURDIR)/.venv-mlx-audio/bin/python .venv-reference/bin/pytest -m slow
 
 lint: .venv/installed-dev
