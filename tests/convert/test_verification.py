@@ -117,6 +117,7 @@ def test_the_record() -> None:
     record = json.loads(json.dumps(verification(converted_text="a b d").to_record()))
     tenth = {"relative_error": 0.1, "cosine": 0.9950372}
     assert record == {
+        "run": "whole",
         "computed_in": "float32",
         "n_recordings": 1,
         "audio_s": 1.5,
