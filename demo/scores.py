@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from granite_mlx.evaluate.error_rates import edit_distance
+
 
 @dataclass(frozen=True)
 class Tally:
@@ -57,12 +59,4 @@ class Scores:
 
 def word_errors(wanted: str, got: str) -> int:
     """Substitutions, insertions and deletions that make `got` of `wanted` (Levenshtein)."""
-    reference, hypothesis = wanted.split(), got.split()
-    row = list(range(len(hypothesis) + 1))  # distances from no words at all
-    for i, word in enumerate(reference, start=1):
-        diagonal, row[0] = row[0], i
-        for j, heard in enumerate(hypothesis, start=1):
-            substituted = diagonal + (word != heard)
-            diagonal = row[j]
-            row[j] = min(substituted, row[j] + 1, row[j - 1] + 1)
-    return row[-1]
+    return edit_distance(wanted.split(), got.split())

@@ -146,15 +146,14 @@ def decoder_phase(recipe: Recipe, size: int, copy_steps: int) -> Callable[[int],
 
     def loss(step: int) -> Loss:
         copying = step < copy_steps or recipe.rng.random() < RANDOM_STRINGS
-        r = _random_strings(recipe, size) if copying else _sentences(recipe, size)
+        r = _texts(recipe, size, copying)
         roughness = min(1.0, step / max(1, copy_steps))
         return {"copy" if copying else "ce": recipe.answer_loss(_imitate(recipe, r, roughness), r)}
 
     return loss
 
 
-def _texts(recipe: Recipe, size: int) -> Rows:
-    copying = recipe.rng.random() < RANDOM_STRINGS
+def _texts(recipe: Recipe, size: int, copying: bool) -> Rows:
     return _random_strings(recipe, size) if copying else _sentences(recipe, size)
 
 
@@ -218,7 +217,7 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
         assert projected.shape[1] == n_audio_tokens(hidden.shape[1])
         losses = recipe.letter_losses(hidden, mid, batch.rows)
         answered = batch.rows.first(n_answers)
-        texts = _texts(recipe, n_answers)
+        texts = _texts(recipe, n_answers, copying=recipe.rng.random() < RANDOM_STRINGS)
         return {
             "ctc": losses["ctc"],
             "mid": 0.3 * losses["mid"],

@@ -50,16 +50,26 @@ def demo_checkpoint() -> Path:
 
 @pytest.fixture(scope="session")
 def demo_recipe() -> ModuleType:
-    """The package `demo` of this repository; `importlib.import_module("demo.X")` works after it.
+    """The package `demo` of this repository; `importlib.import_module("demo.X")` works after it."""
+    return _package_beside_ours("demo")
 
-    Loaded by its path: with the repository's root on sys.path, `convert` would be importable by
-    a second name, and no test would notice a module that uses it.
+
+@pytest.fixture(scope="session")
+def benchmarks() -> ModuleType:
+    """The package `benchmarks` of this repository, likewise."""
+    return _package_beside_ours("benchmarks")
+
+
+def _package_beside_ours(name: str) -> ModuleType:
+    """A package at the root, loaded by its path.
+
+    With the root on sys.path, `convert` would be importable by a second name, and no test would
+    notice a module that uses it.
     """
-    init = REPOSITORY / "demo" / "__init__.py"
-    spec = importlib.util.spec_from_file_location("demo", init)
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / name / "__init__.py")
     assert spec is not None
     assert spec.loader is not None
     package = importlib.util.module_from_spec(spec)
-    sys.modules["demo"] = package
+    sys.modules[name] = package
     spec.loader.exec_module(package)
     return package
