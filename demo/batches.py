@@ -1,7 +1,7 @@
 """Batches of the corpus: noisy features, questions as token rows, and the two CTC targets."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +46,17 @@ class Rows:
     heard: list[list[int]]  # tokens of what the audio says
     letters: list[list[int]]  # its code points, in lower case
 
-    def first(self, n: int) -> "Rows":
-        return Rows(self.prompts[:n], self.answers[:n], self.heard[:n], self.letters[:n])
+    def take(self, indices: Iterable[int]) -> "Rows":
+        """These rows, in this order."""
+        chosen = list(indices)
+        columns = (self.prompts, self.answers, self.heard, self.letters)
+        return Rows(*([column[i] for i in chosen] for column in columns))
 
 
 @dataclass(frozen=True)
 class Batch:
     features: Tensor  # (B, T, 160)
-    rows: Rows
+    rows: Rows  # B rows, or B about one thing after B about another
 
 
 def rows(questions: list[tasks.Question], tokenizer: Tokenizer) -> Rows:
@@ -97,22 +100,32 @@ def plan(corpora: list[Corpus], size: int, rng: np.random.Generator) -> list[lis
 
 def stream(
     corpora: list[Corpus], size: int, tokenizer: Tokenizer, pools: NamePools,
-    rng: np.random.Generator, share: Share,
+    rng: np.random.Generator, share: Share, n_questions: int = 1,
 ) -> Iterator[Batch]:  # fmt: skip
-    """Endless training batches. Two in a hundred are noise without words: the answer is nothing."""
+    """Endless training batches, each recording asked `n_questions` things.
+
+    Two in a hundred are noise without words: the answer is nothing.
+    """
     while True:
         for batch in map(share.of, plan(corpora, size * share.n_processes, share.plan_rng)):
             utterances = [corpora[c].utterances[i] for c, i in batch]
             sounds = [corpora[c].audio(corpora[c].utterances[i]) for c, i in batch]
             longest = max(map(len, sounds)) + int(rng.integers(0, 9600))
             n_samples = -(-longest // PAD_TO_SAMPLES) * PAD_TO_SAMPLES
-            questions = [tasks.ask(u, rng, pools) for u in utterances]
+            questions = [tasks.ask(u, rng, pools) for _ in range(n_questions) for u in utterances]
             for i in np.flatnonzero(rng.random(len(batch)) < 0.02):
                 sounds[i] = np.zeros(8, np.float32) + 1e-3
-                questions[i] = tasks.Question(questions[i].instruction, "", "")
+                for j in range(i, len(questions), len(batch)):
+                    questions[j] = tasks.Question(questions[j].instruction, "", "")
             noisy = np.stack([speech.roughen(rng, s, n_samples) for s in sounds])
-            mel = features.log_mel(torch.from_numpy(noisy))
+            mel = features.log_mel(torch.from_numpy(noisy), _warps(rng, len(batch)))
             yield Batch(_mask(mel, rng), rows(questions, tokenizer))
+
+
+def _warps(rng: np.random.Generator, n: int) -> Tensor:
+    """Half of the voices as they are, the others higher or lower."""
+    drawn = rng.integers(len(features.WARPS), size=n)
+    return torch.from_numpy(np.where(rng.random(n) < 0.5, features.WARPS.index(1.0), drawn))
 
 
 def _mask(mel: Tensor, rng: np.random.Generator) -> Tensor:

@@ -125,7 +125,9 @@ def install(new: Path, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("demo/work"))
-    parser.add_argument("--phase", default="joint", choices=("encoder", "decoder", "joint"))
+    parser.add_argument(
+        "--phase", default="answers", choices=("encoder", "decoder", "joint", "answers")
+    )
     parser.add_argument("--out", type=Path, default=Path("granite_mlx/demo_checkpoint"))
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -39,6 +39,11 @@ class Question:
     answer: str
     heard: str
 
+    @property
+    def is_easy(self) -> bool:
+        """A transcript as it is heard: no list, no translation."""
+        return KEYWORDS.format("") not in self.instruction and "translate" not in self.instruction
+
 
 def heard(u: Utterance) -> str:
     """The plain transcript in usual spellings: the target of both CTC losses."""

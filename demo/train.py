@@ -1,8 +1,9 @@
-"""Trains the demo checkpoint in three phases, two of which run side by side.
+"""Trains the demo checkpoint in four phases, two of which run side by side.
 
     python -m demo.train encoder --steps 1500 &   # CTC over characters, then over tokens as well
     python -m demo.train decoder --steps 1500     # the decoder on imitated audio, text only
     python -m demo.train joint   --steps 5000     # everything, on two processes
+    python -m demo.train answers --steps 1000     # the decoder alone, on what the encoder hears
 
 Each phase saves every 100 steps to demo/work/PHASE.pt and goes on from there when started again.
 Where those files are gone, `joint --checkpoint FOLDER` goes on from exported weights.
@@ -37,6 +38,10 @@ RANDOM_STRINGS = 0.2
 SCRAMBLED = 0.4
 """Share of the decoder phase's sentences that are in no order, where they are plain transcripts."""
 
+EASY_KEPT, MADE_UP_KEPT = 0.3, 0.5
+"""What the decoder phase keeps of plain transcripts without a list, and of made-up names: the loss
+of the first is soon a tenth of that of lists and translations, and no test has the second."""
+
 
 class Recipe:
     """What every phase needs: model, tokenizer, names, corpora, and the losses over them."""
@@ -69,10 +74,11 @@ class Recipe:
     def table(self) -> Tensor:
         return self.model.model.language_model.embed_tokens.weight
 
-    def batches(self, size: int) -> Iterator[Batch]:
+    def batches(self, size: int, n_questions: int = 1) -> Iterator[Batch]:
         sets = ("en", "fr", "names_en", "names_fr", "digits")
         corpora = [Corpus.open(self.work / f"train_{s}") for s in sets]
-        return stream(corpora, size, self.tokenizer, self.pools, self.rng, self.share)
+        return stream(corpora, size, self.tokenizer, self.pools, self.rng, self.share,
+                      n_questions)  # fmt: skip
 
     def letter_losses(self, hidden: Tensor, mid: Tensor, r: Rows) -> Loss:
         last = self.model.model.encoder.out(hidden)
@@ -143,48 +149,67 @@ def decoder_phase(recipe: Recipe, size: int, copy_steps: int) -> Callable[[int],
     looks at the audio. Strings of random tokens can only be copied: they come first, and one
     batch in five is made of them later on.
     """
+    texts = _texts(recipe, size)
 
     def loss(step: int) -> Loss:
         copying = step < copy_steps or recipe.rng.random() < RANDOM_STRINGS
-        r = _texts(recipe, size, copying)
+        r = _random_strings(recipe, size) if copying else next(texts)
         roughness = min(1.0, step / max(1, copy_steps))
         return {"copy" if copying else "ce": recipe.answer_loss(_imitate(recipe, r, roughness), r)}
 
     return loss
 
 
-def _texts(recipe: Recipe, size: int, copying: bool) -> Rows:
-    return _random_strings(recipe, size) if copying else _sentences(recipe, size)
+def _texts(recipe: Recipe, size: int) -> Iterator[Rows]:
+    """Endless batches of texts of about equal length: half of the arithmetic was padding."""
+    while True:
+        r = rows(_questions(recipe, 16 * size), recipe.tokenizer)
+        order = np.argsort([len(p) + len(a) + len(h)
+                            for p, a, h in zip(r.prompts, r.answers, r.heard, strict=True)])  # fmt: skip
+        for i in recipe.rng.permutation(16):
+            yield r.take(order[i * size : (i + 1) * size])
 
 
-def _sentences(recipe: Recipe, size: int) -> Rows:
-    rng = recipe.rng
-    utterances = [compose(rng, ("en", "fr")[rng.random() < 0.4], recipe.pools)
-                  for _ in range(size)]  # fmt: skip
-    asked = [tasks.ask(u, rng, recipe.pools) for u in utterances]
-    for i in np.flatnonzero(rng.random(size) < SCRAMBLED):
+def _questions(recipe: Recipe, n: int) -> list[tasks.Question]:
+    rng, asked = recipe.rng, []
+    while len(asked) < n:
+        u = compose(rng, ("en", "fr")[rng.random() < 0.4], recipe.pools)
+        q = tasks.ask(u, rng, recipe.pools)
+        easy = q.is_easy and u.pattern[0] != "digits"
+        kept = (EASY_KEPT if easy else 1.0) * (MADE_UP_KEPT if u.made_up else 1.0)
+        if rng.random() < kept:
+            asked.append(q)
+    for i in np.flatnonzero(rng.random(n) < SCRAMBLED):
         asked[i] = tasks.scramble(asked[i], asked[i - 1], rng)
-    return rows(asked, recipe.tokenizer)
+    return asked
 
 
 def _random_strings(recipe: Recipe, size: int) -> Rows:
-    """Transcripts without any grammar: 4 to 14 tokens, each as likely as the other."""
+    """Transcripts without any grammar: 4 to 14 tokens, each as likely as the other.
+
+    Half of them have only a few different tokens, so that repetitions have to be counted.
+    """
     prompt = recipe.tokenizer.encode(tasks.ASR + tokens.SUFFIX).ids
     first = max(recipe.pad, recipe.eos, recipe.audio) + 1  # the special tokens come first
-    strings = [recipe.rng.integers(first, VOCAB_SIZE, size=recipe.rng.integers(4, 15)).tolist()
-               for _ in range(size)]  # fmt: skip
+    rng, strings = recipe.rng, []
+    for _ in range(size):
+        alphabet = rng.integers(first, VOCAB_SIZE, size=10 if rng.random() < 0.5 else 100)
+        strings.append(rng.choice(alphabet, size=rng.integers(4, 15)).tolist())
     return Rows([prompt] * size, [[*s, recipe.eos] for s in strings], strings, [])
 
 
 def _imitate(recipe: Recipe, r: Rows, roughness: float) -> Tensor:
     """(B, n_audio, H): each token in one or two slots of a row of blanks, blurred and noisy."""
     rng = recipe.rng
-    n_slots = int(max(len(h) for h in r.heard) * rng.uniform(1.3, 1.5 + 3 * roughness)) + 4
+    n_slots = int(max(len(h) for h in r.heard) * rng.uniform(1.4, 1.5 + 3 * roughness)) + 6
     ids = np.full((len(r.heard), n_slots), recipe.pad)
     for row, heard in enumerate(r.heard):
-        at = np.sort(rng.choice(n_slots, size=len(heard), replace=False))
+        again = np.array([a == b for a, b in zip(heard[:-1], heard[1:], strict=True)], bool)
+        gaps = np.concatenate([[0], np.cumsum(again)])[: len(heard)]  # CTC: a blank between equals
+        at = np.sort(rng.choice(n_slots - int(again.sum()), size=len(heard), replace=False)) + gaps
         ids[row, at] = heard
-        twice = at[(rng.random(len(at)) < 0.15) & (at + 1 < n_slots)] + 1
+        lone = np.append(~again, True)[: len(heard)]
+        twice = at[lone & (rng.random(len(at)) < 0.15) & (at + 1 < n_slots)] + 1
         ids[row, twice] = np.where(
             ids[row, twice] == recipe.pad, ids[row, twice - 1], ids[row, twice]
         )
@@ -209,6 +234,7 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
     unlikely: its loss over random strings rose from 0.5 to 3.6 in one joint phase.
     """
     batches, core = recipe.batches(size), recipe.model.model
+    sentences = _texts(recipe, n_answers)
 
     def loss(step: int) -> Loss:
         batch = next(batches)
@@ -216,8 +242,9 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
         projected = core.projector(hidden)
         assert projected.shape[1] == n_audio_tokens(hidden.shape[1])
         losses = recipe.letter_losses(hidden, mid, batch.rows)
-        answered = batch.rows.first(n_answers)
-        texts = _texts(recipe, n_answers, copying=recipe.rng.random() < RANDOM_STRINGS)
+        answered = batch.rows.take(range(min(n_answers, len(batch.rows.answers))))
+        copying = recipe.rng.random() < RANDOM_STRINGS
+        texts = _random_strings(recipe, n_answers) if copying else next(sentences)
         return {
             "ctc": losses["ctc"],
             "mid": 0.3 * losses["mid"],
@@ -225,6 +252,28 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
             "ce": 0.5 * recipe.answer_loss(projected[:n_answers].float(), answered),
             "text": 0.3 * recipe.answer_loss(_imitate(recipe, texts, roughness=1.0), texts),
         }
+
+    return loss
+
+
+def answer_phase(recipe: Recipe, size: int, n_questions: int) -> Callable[[int], Loss]:
+    """The decoder alone, on real sound: encoder and projector stay as they are and cost a third.
+
+    Every recording is asked several things. One batch in four is text, as in the joint phase.
+    """
+    batches, core = recipe.batches(size, n_questions), recipe.model.model
+    texts = decoder_phase(recipe, size * n_questions, copy_steps=0)
+
+    def loss(step: int) -> Loss:
+        if step % 4 == 0:
+            return texts(step)
+        batch = next(batches)
+        core.encoder.eval()
+        core.projector.eval()
+        with torch.no_grad():
+            hidden, _ = encode(core.encoder, batch.features)
+            audio = core.projector(hidden).float()
+        return {"heard": recipe.answer_loss(audio.repeat(n_questions, 1, 1), batch.rows)}
 
     return loss
 
@@ -272,6 +321,9 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
         step = saved["step"]
     elif phase == "joint":
         start_joint(recipe, args.checkpoint)
+    elif phase == "answers":
+        joint = torch.load(recipe.work / "joint.pt", weights_only=True)
+        model.load_state_dict(joint["model"])
     recipe.reseed(step)
     means: dict[str, float] = {}
     while step < args.steps:
@@ -306,13 +358,14 @@ def worker(rank: int, args) -> None:
         "encoder": lambda: encoder_phase(recipe, args.batch, args.tokens_after),
         "decoder": lambda: decoder_phase(recipe, args.batch, args.copy_steps),
         "joint": lambda: joint_phase(recipe, args.batch, args.answers or args.batch),
+        "answers": lambda: answer_phase(recipe, args.batch, args.questions),
     }[args.phase]()
     run(recipe, args.phase, loss, args, rank)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("phase", choices=("encoder", "decoder", "joint"))
+    parser.add_argument("phase", choices=("encoder", "decoder", "joint", "answers"))
     parser.add_argument("--work", type=Path, default=Path("demo/work"))
     parser.add_argument("--seed", type=int, default=20261124)
     parser.add_argument("--steps", type=int, required=True)
@@ -324,6 +377,7 @@ def main() -> None:
     )
     parser.add_argument("--copy-steps", type=int, default=1000, help="decoder phase: copying until")
     parser.add_argument("--answers", type=int, help="joint phase: rows that the decoder answers")
+    parser.add_argument("--questions", type=int, default=2, help="answers phase: a recording")
     parser.add_argument("--checkpoint", type=Path, help="joint phase: go on from this folder")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="a process")
