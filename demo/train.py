@@ -10,6 +10,7 @@ Where those files are gone, `joint --checkpoint FOLDER` goes on from exported we
 """
 
 import argparse
+import itertools
 import math
 import os
 import time
@@ -204,7 +205,7 @@ def _imitate(recipe: Recipe, r: Rows, roughness: float) -> Tensor:
     n_slots = int(max(len(h) for h in r.heard) * rng.uniform(1.4, 1.5 + 3 * roughness)) + 6
     ids = np.full((len(r.heard), n_slots), recipe.pad)
     for row, heard in enumerate(r.heard):
-        again = np.array([a == b for a, b in zip(heard[:-1], heard[1:], strict=True)], bool)
+        again = np.array([a == b for a, b in itertools.pairwise(heard)], bool)
         gaps = np.concatenate([[0], np.cumsum(again)])[: len(heard)]  # CTC: a blank between equals
         at = np.sort(rng.choice(n_slots - int(again.sum()), size=len(heard), replace=False)) + gaps
         ids[row, at] = heard
