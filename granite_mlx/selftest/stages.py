@@ -74,13 +74,19 @@ CONFIG: dict[str, Any] = {
         "rope_theta": 10000.0,
     },
 }
-"""granite-4.0-1b-speech but for depth and vocabulary, which no stage's arithmetic depends on."""
+"""granite-4.0-1b-speech but for depth and vocabulary, which no stage's arithmetic depends on.
 
-LATER_CONFIG = copy.deepcopy(CONFIG)
-LATER_CONFIG["model_type"] = "granite_speech_plus"
-LATER_CONFIG["encoder_config"] |= {"num_layers": 3, "cat_hidden_layers": [1, 2]}
-LATER_CONFIG["projector_config"] |= {"encoder_hidden_size": 3 * 1024}
-LATER_CONFIG["text_config"] |= {
+granite-speech-4.1-2b has the same network, with other weights and a head more, which we do not use.
+"""
+
+PLUS_CONFIG = copy.deepcopy(CONFIG)
+PLUS_CONFIG["model_type"] = "granite_speech_plus"
+PLUS_CONFIG["encoder_config"] |= {"num_layers": 4, "cat_hidden_layers": [1]}
+PLUS_CONFIG["projector_config"] |= {"encoder_hidden_size": 2 * 1024}
+"""granite-speech-4.1-2b-plus, whose projector also reads a block before the encoder's middle."""
+
+YARN_CONFIG = copy.deepcopy(CONFIG)
+YARN_CONFIG["text_config"] |= {
     "max_position_embeddings": 512,
     "rope_parameters": {
         "rope_type": "yarn",
@@ -89,11 +95,8 @@ LATER_CONFIG["text_config"] |= {
         "rope_theta": 10000.0,
     },
 }
-"""What other members of the family add: 4.1-2b-plus concatenates blocks, 5.0-2b has YaRN.
-
-The first of the blocks is the middle one, whose feedback is in what is concatenated. A trained
-context of 64 positions lets the few that are compared show every part of YaRN's ramp.
-"""
+"""granite-speech-5.0-2b, but for a trained context of 64 positions, by which the few that are
+compared show every part of YaRN's ramp."""
 
 N_SAMPLES = 20_333
 PREFILL = [(7 * i * i + 3 * i) % 510 for i in range(40)]
@@ -192,14 +195,19 @@ STAGES: dict[str, Stage] = {
     "whole model": _whole,
 }
 
-LATER_STAGES: dict[str, Stage] = {
+PLUS_STAGES: dict[str, Stage] = {
     "plus encoder, 201 frames": _encoder(201),
     "plus projector, 61 frames": _projector(61),
-    "YaRN decoder": _decoder,
     "plus, whole model": _whole,
 }
 
-NETWORKS = ((CONFIG, STAGES), (LATER_CONFIG, LATER_STAGES))
+YARN_STAGES: dict[str, Stage] = {
+    "YaRN decoder": _decoder,
+    "YaRN, whole model": _whole,
+}
+
+NETWORKS = ((CONFIG, STAGES), (PLUS_CONFIG, PLUS_STAGES), (YARN_CONFIG, YARN_STAGES))
+"""The members of the family, and what each computes otherwise than those before it."""
 
 HALF_PRECISION = (
     "features",
@@ -208,10 +216,18 @@ HALF_PRECISION = (
     "decoder",
     "whole model",
     "plus, whole model",
+    "YaRN decoder",
 )
 """Stages that are also compared in float16 and bfloat16."""
 
-LOGITS = ("encoder, middle head", "decoder", "whole model", "YaRN decoder", "plus, whole model")
+LOGITS = (
+    "encoder, middle head",
+    "decoder",
+    "whole model",
+    "plus, whole model",
+    "YaRN decoder",
+    "YaRN, whole model",
+)
 
 
 @dataclass(frozen=True)

@@ -126,21 +126,26 @@ def reference_values() -> dict[str, np.ndarray]:
     values["decoder"] = _decoder(model)
     values["whole model"] = _whole(model, values["features"])
     del model, core
-    values |= _later_values(values["features"])
+    values |= _plus_values(values["features"])
+    values |= _yarn_values(values["features"])
     return {name: value.float().numpy() for name, value in values.items()}
 
 
-def _later_values(features: torch.Tensor) -> dict[str, torch.Tensor]:
-    model = build(stages.LATER_CONFIG)
+def _plus_values(features: torch.Tensor) -> dict[str, torch.Tensor]:
+    model = build(stages.PLUS_CONFIG)
     encoder, projector = model.model.encoder, model.model.projector
     width = model.config.projector_config.encoder_hidden_size
     encoded = encoder(torch.from_numpy(stages.features_of(201))).last_hidden_state
     return {
         "plus encoder, 201 frames": encoded,
         "plus projector, 61 frames": projector(torch.from_numpy(stages.frames_of(61, width))),
-        "YaRN decoder": _decoder(model),
         "plus, whole model": _whole(model, features),
     }
+
+
+def _yarn_values(features: torch.Tensor) -> dict[str, torch.Tensor]:
+    model = build(stages.YARN_CONFIG)
+    return {"YaRN decoder": _decoder(model), "YaRN, whole model": _whole(model, features)}
 
 
 def _decoder(model: GraniteSpeechForConditionalGeneration) -> torch.Tensor:
