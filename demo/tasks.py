@@ -94,12 +94,16 @@ def scramble(question: Question, other: Question, rng: np.random.Generator) -> Q
 def roll_call(language: str, rng: np.random.Generator, pools: NamePools) -> Question:
     """Nothing but names, most of them in a list: as many decisions as six sentences ask for."""
     pool = pools.real[language]
-    pairs = [pool[i] for i in rng.choice(len(pool), size=int(rng.integers(2, 7)), replace=False)]
-    u = Utterance(language, "espeak", ("names", "-", "-"), "", "", pairs, False, "")
-    keywords, spellings = _keyword_list(u, rng, pools)
+    n_said, n_others = int(rng.integers(2, 8)), int(rng.integers(0, 7))
+    pairs = [pool[i] for i in rng.choice(len(pool), size=n_said + n_others, replace=False)]
+    listed = [pair[rng.integers(2)] if rng.random() < 0.9 else None for pair in pairs]
+    keywords = [term for term in listed if term is not None]
+    keywords = [keywords[i] for i in rng.permutation(len(keywords))]
+    said = list(zip(pairs, listed, strict=True))[:n_said]
     wording = ASR if rng.random() < 0.6 else ASR_KEYWORDS
-    return Question(wording + keyword_clause(keywords), " ".join(spellings),
-                    " ".join(usual for usual, _ in pairs))  # fmt: skip
+    return Question(wording + keyword_clause(keywords),
+                    " ".join(term or pair[0] for pair, term in said),
+                    " ".join(pair[0] for pair, _ in said))  # fmt: skip
 
 
 def keyword_clause(keywords: Sequence[str]) -> str:

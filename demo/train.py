@@ -148,7 +148,9 @@ def _decoder_table(work: Path) -> Tensor:
     return state["model.language_model.embed_tokens.weight"]
 
 
-def decoder_phase(recipe: Recipe, size: int, copy_steps: int) -> Callable[[int], Loss]:
+def decoder_phase(
+    recipe: Recipe, size: int, copy_steps: int = 0, names_until: int = 0
+) -> Callable[[int], Loss]:
     """The decoder alone: audio is imitated by the transcript's embeddings, blanks and noise.
 
     Sentences are predictable, so a decoder that reads only them learns their grammar and never
@@ -161,7 +163,7 @@ def decoder_phase(recipe: Recipe, size: int, copy_steps: int) -> Callable[[int],
         kind = recipe.rng.random()
         if step < copy_steps or kind < RANDOM_STRINGS:
             name, r = "copy", _random_strings(recipe, size)
-        elif kind < RANDOM_STRINGS + ROLL_CALLS:
+        elif step < names_until or kind < RANDOM_STRINGS + ROLL_CALLS:
             name, r = "names", next(names)
         else:
             name, r = "ce", next(texts)
@@ -219,10 +221,11 @@ def _random_strings(recipe: Recipe, size: int) -> Rows:
 def _imitate(recipe: Recipe, r: Rows, roughness: float) -> Tensor:
     """(B, n_audio, H): each token in one or two slots of a row of blanks, blurred and noisy."""
     rng = recipe.rng
-    n_slots = int(max(len(h) for h in r.heard) * rng.uniform(1.4, 1.5 + 3 * roughness)) + 6
+    repeated = [np.array([a == b for a, b in itertools.pairwise(h)], bool) for h in r.heard]
+    longest = max(len(h) + again.sum() for h, again in zip(r.heard, repeated, strict=True))
+    n_slots = int(longest * rng.uniform(1.3, 1.5 + 3 * roughness)) + 4
     ids = np.full((len(r.heard), n_slots), recipe.pad)
-    for row, heard in enumerate(r.heard):
-        again = np.array([a == b for a, b in itertools.pairwise(heard)], bool)
+    for row, (heard, again) in enumerate(zip(r.heard, repeated, strict=True)):
         gaps = np.concatenate([[0], np.cumsum(again)])[: len(heard)]  # CTC: a blank between equals
         at = np.sort(rng.choice(n_slots - int(again.sum()), size=len(heard), replace=False)) + gaps
         ids[row, at] = heard
@@ -252,7 +255,7 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
     unlikely: its loss over random strings rose from 0.5 to 3.6 in one joint phase.
     """
     batches, core = recipe.batches(size), recipe.model.model
-    texts = decoder_phase(recipe, n_answers, copy_steps=0)
+    texts = decoder_phase(recipe, n_answers)
 
     def loss(step: int) -> Loss:
         batch = next(batches)
@@ -279,7 +282,7 @@ def answer_phase(recipe: Recipe, size: int, n_questions: int) -> Callable[[int],
     Every recording is asked several things. One batch in four is text, as in the joint phase.
     """
     batches, core = recipe.batches(size, n_questions), recipe.model.model
-    texts = decoder_phase(recipe, size * n_questions, copy_steps=0)
+    texts = decoder_phase(recipe, size * n_questions)
 
     def loss(step: int) -> Loss:
         if step % 4 == 0:
@@ -306,6 +309,13 @@ def start_joint(recipe: Recipe, checkpoint: Path | None) -> None:
     parts = {k: (written if "language_model" in k or k == "lm_head.weight" else heard)[k]
              for k in recipe.model.state_dict()}  # fmt: skip
     recipe.model.load_state_dict(parts)
+
+
+def _after_joint(work: Path) -> dict[str, Tensor]:
+    path = work / "joint.pt"
+    if not path.exists():
+        raise SystemExit(f"{path} is not there: the answers phase follows the joint phase")
+    return torch.load(path, weights_only=True)["model"]
 
 
 def rate(step: int, steps: int, peak: float, floor: float = 0.02, warm: int = 150) -> float:
@@ -339,8 +349,7 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
     elif phase == "joint":
         start_joint(recipe, args.checkpoint)
     elif phase == "answers":
-        joint = torch.load(recipe.work / "joint.pt", weights_only=True)
-        model.load_state_dict(joint["model"])
+        model.load_state_dict(_after_joint(recipe.work))
     recipe.reseed(step)
     means: dict[str, float] = {}
     while step < args.steps:
@@ -373,7 +382,7 @@ def worker(rank: int, args) -> None:
     recipe = Recipe(args.work, args.seed, rank, args.processes)
     loss = {
         "encoder": lambda: encoder_phase(recipe, args.batch, args.tokens_after),
-        "decoder": lambda: decoder_phase(recipe, args.batch, args.copy_steps),
+        "decoder": lambda: decoder_phase(recipe, args.batch, args.copy_steps, args.names_until),
         "joint": lambda: joint_phase(recipe, args.batch, args.answers or args.batch),
         "answers": lambda: answer_phase(recipe, args.batch, args.questions),
     }[args.phase]()
@@ -393,6 +402,9 @@ def main() -> None:
         "--tokens-after", type=int, default=800, help="encoder phase: token CTC from"
     )
     parser.add_argument("--copy-steps", type=int, default=1000, help="decoder phase: copying until")
+    parser.add_argument(
+        "--names-until", type=int, default=2000, help="decoder phase: names and lists alone until"
+    )
     parser.add_argument("--answers", type=int, help="joint phase: rows that the decoder answers")
     parser.add_argument("--questions", type=int, default=2, help="answers phase: a recording")
     parser.add_argument("--checkpoint", type=Path, help="joint phase: go on from this folder")

@@ -142,7 +142,7 @@ def test_texts_come_as_drawn_in_batches_of_one_length(train: ModuleType, recipe:
     size = 4
     drawn = train.rows(train._questions(recipe, 16 * size), recipe.tokenizer)
     recipe.reseed(0)
-    batches = list(itertools.islice(train._texts(recipe, size), 16))
+    batches = list(itertools.islice(train._texts(recipe, size, train._questions), 16))
     assert sorted(row for batch in batches for row in _rows(batch)) == sorted(_rows(drawn))
     lengths = sorted([sum(map(len, row[:3])) for row in _rows(batch)] for batch in batches)
     assert [len(of_batch) for of_batch in lengths] == [size] * 16
