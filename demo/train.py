@@ -33,15 +33,20 @@ from demo.muon import MuonAdamW
 Model = GraniteSpeechForConditionalGeneration
 Loss = dict[str, Tensor]
 
-RANDOM_STRINGS = 0.2
-"""Share of the decoder's batches of texts that are strings of random tokens, after the first."""
+RANDOM_STRINGS, ROLL_CALLS = 0.15, 0.35
+"""Shares of the decoder's batches of texts, after the first ones: strings of random tokens, and names
+with their lists. In sentences alone, lists of ten were not read after 2,500 steps: each has one
+name to learn from."""
 
 SCRAMBLED = 0.4
 """Share of the decoder phase's sentences that are in no order, where they are plain transcripts."""
 
-EASY_KEPT, MADE_UP_KEPT = 0.3, 0.5
-"""What the decoder phase keeps of plain transcripts without a list, and of made-up names: the loss
-of the first is soon a tenth of that of lists and translations, and no test has the second."""
+EASY_KEPT, NAMELESS_KEPT, MADE_UP_KEPT = 0.3, 0.5, 0.25
+"""What the decoder phase keeps of plain transcripts without a list, of sentences without a name, and
+of made-up names: the loss over lists with real names is ten times that of plain transcripts."""
+
+
+Draw = Callable[["Recipe", int], list[tasks.Question]]
 
 
 class Recipe:
@@ -147,24 +152,29 @@ def decoder_phase(recipe: Recipe, size: int, copy_steps: int) -> Callable[[int],
     """The decoder alone: audio is imitated by the transcript's embeddings, blanks and noise.
 
     Sentences are predictable, so a decoder that reads only them learns their grammar and never
-    looks at the audio. Strings of random tokens can only be copied: they come first, and one
-    batch in five is made of them later on.
+    looks at the audio. Strings of random tokens can only be copied: they come first, and some
+    batches are made of them later on. Others are names and lists of names and nothing else.
     """
-    texts = _texts(recipe, size)
+    texts, names = _texts(recipe, size, _questions), _texts(recipe, size, _roll_calls)
 
     def loss(step: int) -> Loss:
-        copying = step < copy_steps or recipe.rng.random() < RANDOM_STRINGS
-        r = _random_strings(recipe, size) if copying else next(texts)
+        kind = recipe.rng.random()
+        if step < copy_steps or kind < RANDOM_STRINGS:
+            name, r = "copy", _random_strings(recipe, size)
+        elif kind < RANDOM_STRINGS + ROLL_CALLS:
+            name, r = "names", next(names)
+        else:
+            name, r = "ce", next(texts)
         roughness = min(1.0, step / max(1, copy_steps))
-        return {"copy" if copying else "ce": recipe.answer_loss(_imitate(recipe, r, roughness), r)}
+        return {name: recipe.answer_loss(_imitate(recipe, r, roughness), r)}
 
     return loss
 
 
-def _texts(recipe: Recipe, size: int) -> Iterator[Rows]:
+def _texts(recipe: Recipe, size: int, draw: Draw) -> Iterator[Rows]:
     """Endless batches of texts of about equal length: half of the arithmetic was padding."""
     while True:
-        r = rows(_questions(recipe, 16 * size), recipe.tokenizer)
+        r = rows(draw(recipe, 16 * size), recipe.tokenizer)
         order = np.argsort([len(p) + len(a) + len(h)
                             for p, a, h in zip(r.prompts, r.answers, r.heard, strict=True)])  # fmt: skip
         for i in recipe.rng.permutation(16):
@@ -176,13 +186,20 @@ def _questions(recipe: Recipe, n: int) -> list[tasks.Question]:
     while len(asked) < n:
         u = compose(rng, ("en", "fr")[rng.random() < 0.4], recipe.pools)
         q = tasks.ask(u, rng, recipe.pools)
-        easy = q.is_easy and u.pattern[0] != "digits"
-        kept = (EASY_KEPT if easy else 1.0) * (MADE_UP_KEPT if u.made_up else 1.0)
+        kept = MADE_UP_KEPT if u.made_up else 1.0
+        if u.pattern[0] != "digits":
+            kept *= (EASY_KEPT if q.is_easy else 1.0) * (1.0 if u.names else NAMELESS_KEPT)
         if rng.random() < kept:
             asked.append(q)
     for i in np.flatnonzero(rng.random(n) < SCRAMBLED):
         asked[i] = tasks.scramble(asked[i], asked[i - 1], rng)
     return asked
+
+
+def _roll_calls(recipe: Recipe, n: int) -> list[tasks.Question]:
+    rng = recipe.rng
+    languages = [("en", "fr")[rng.random() < 0.4] for _ in range(n)]
+    return [tasks.roll_call(language, rng, recipe.pools) for language in languages]
 
 
 def _random_strings(recipe: Recipe, size: int) -> Rows:
@@ -235,7 +252,7 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
     unlikely: its loss over random strings rose from 0.5 to 3.6 in one joint phase.
     """
     batches, core = recipe.batches(size), recipe.model.model
-    sentences = _texts(recipe, n_answers)
+    texts = decoder_phase(recipe, n_answers, copy_steps=0)
 
     def loss(step: int) -> Loss:
         batch = next(batches)
@@ -244,14 +261,13 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
         assert projected.shape[1] == n_audio_tokens(hidden.shape[1])
         losses = recipe.letter_losses(hidden, mid, batch.rows)
         answered = batch.rows.take(range(min(n_answers, len(batch.rows.answers))))
-        copying = recipe.rng.random() < RANDOM_STRINGS
-        texts = _random_strings(recipe, n_answers) if copying else next(sentences)
+        (text,) = texts(step).values()
         return {
             "ctc": losses["ctc"],
             "mid": 0.3 * losses["mid"],
             "tok": 0.5 * recipe.token_loss(projected, batch.rows, recipe.table),
             "ce": 0.5 * recipe.answer_loss(projected[:n_answers].float(), answered),
-            "text": 0.3 * recipe.answer_loss(_imitate(recipe, texts, roughness=1.0), texts),
+            "text": 0.3 * text,
         }
 
     return loss
