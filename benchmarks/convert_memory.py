@@ -15,13 +15,15 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.full_size import add_size_arguments, cache_folder, full_size_checkpoint
+
+T = TypeVar("T")
 
 CASES: Mapping[str, Mapping[str, Any]] = {
     "as it is": {},
@@ -73,14 +75,14 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + mx.get_peak_memory()
 
 
-def in_process_of_its_own(case: str, source: Path) -> Measurement:
-    """`measure` in a new process; the result's files are removed afterwards."""
+def in_process_of_its_own(case: str, source: Path, work: Callable[[str, Path, Path], T]) -> T:
+    """`work` in a new process, given a folder to make, which is removed afterwards."""
     spawn = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory(prefix="results-", dir=cache_folder()) as folder,
         ProcessPoolExecutor(1, mp_context=spawn) as executor,
     ):
-        return executor.submit(measure, case, source, Path(folder) / "converted").result()
+        return executor.submit(work, case, source, Path(folder) / "converted").result()
 
 
 def largest_tensor_bytes(source: Path) -> int:
@@ -118,7 +120,7 @@ def main() -> int:
     measurements = []
     for case in args.cases or CASES:
         print(f"{case} ...", file=sys.stderr)
-        measurements.append(in_process_of_its_own(case, source))
+        measurements.append(in_process_of_its_own(case, source, measure))
     print(table(measurements, allowed_bytes))
     if args.json is not None:
         args.json.write_text(json.dumps(report(source, measurements, allowed_bytes), indent=2))

@@ -132,7 +132,7 @@ def convert(
         dequantise: make floating matrices of a quantised source's.
         revision: branch, tag or commit of a hub id.
         force: replace an earlier conversion at the destination once the new one is whole.
-        accept_loss: keep a result whose figures exceed the recipe's limits.
+        accept_loss: keep a result whose figures exceed the recipe's limits; needs `verify`.
         layout: "granite-mlx", or "mlx-audio" for a result that mlx-audio loads.
         verify: compares the result with its source before it takes its place, and holds what it
             finds against the recipe's limits; None does not. `verifier()` makes one.
@@ -146,8 +146,10 @@ def convert(
         ConversionError: the recipe, the source or the destination cannot be used, the disk is
             full, or the result exceeds the recipe's limits.
         CheckpointError: the source cannot be found, fetched or read.
-        ValueError: an unknown dtype or layout.
+        ValueError: an unknown dtype or layout, or accept_loss without verify.
     """
+    if accept_loss and verify is None:
+        raise ValueError("accept_loss is of no use without verify, which finds what is lost.")
     target = Destination(destination, force=force)  # before anything is downloaded for it
     job = prepare(
         source,
@@ -231,6 +233,7 @@ def _carry_out(
     target.check_space(job.plan.n_bytes + sum(path.stat().st_size for path in carried))
     if job.plan.leaves_out(HEAD):
         check_tied_head(job.tensors)
+    config = converted_config(job.config, job.plan, job.dtype)
     if verify is not None:
         verify.prepare(job.checkpoint)
     with target.filled() as folder:
@@ -238,7 +241,6 @@ def _carry_out(
         kept_bytes = sum(fate.source_bytes for fate in job.plan.fates if fate.stored)
         count = _counter("write", kept_bytes, on_progress)
         write_weights(folder, shards(job.plan), job.tensors, count)
-        config = converted_config(job.config, job.plan, job.dtype)
         write_config(folder, config | {FAMILY_KEY: job.family})
         for path in carried:
             shutil.copyfile(path, folder / path.name)

@@ -136,14 +136,19 @@ def check_comparable(source: Checkpoint, recordings: Sequence[Recording]) -> Non
         way = choose_way(source)
         unread = _open_unread(source, way.hold)
         check_memory(unread.n_bytes, source.model_id)
+    _check_told(way, source, recordings)
+    for recording in recordings:
+        read_samples(recording, unread.speech.max_duration_s)
+
+
+def _check_told(way: Way, source: Checkpoint, recordings: Sequence[Recording]) -> None:
+    """Refuse to run layer by layer along recordings of which no text is known."""
     if way is IN_LAYERS and all(recording.reference is None for recording in recordings):
         raise ConversionError(
             f"{source.model_id} does not fit into memory whole, so that it can only be compared "
             "along the text of recordings, and none has one: put NAME.txt beside NAME.wav. "
             f"{_WITHOUT}"
         )
-    for recording in recordings:
-        read_samples(recording, unread.speech.max_duration_s)
 
 
 def choose_way(*checkpoints: Checkpoint) -> Way:
@@ -157,14 +162,18 @@ def verify(
     converted: Path,
     recordings: Sequence[Recording],
     on_progress: OnRecording | None = None,
+    way: Way | None = None,
 ) -> Verification:
     """Compare a conversion with its source.
 
+    `way` is `IN_MEMORY` or `IN_LAYERS`; None takes the first where there is room for it.
+
     Raises:
         AudioError: a recording cannot be read, or is too long for the model.
-        ConversionError: one of the two cannot be loaded.
+        ConversionError: one of the two cannot be loaded, or they can be run only layer by layer
+            and it is not known what is said in any recording.
     """
-    return shared_thread().run(_verify, source, converted, recordings, on_progress)
+    return shared_thread().run(_verify, source, converted, recordings, on_progress, way)
 
 
 def _verify(
@@ -172,12 +181,14 @@ def _verify(
     converted: Path,
     recordings: Sequence[Recording],
     on_progress: OnRecording | None,
+    way: Way | None,
 ) -> Verification:
     count = _counter(2 * len(recordings), on_progress)
-    weights = changed_weights(source.folder, converted)
     twin = Checkpoint(converted, source.model_id, source.revision)
     with _explained():
-        way = choose_way(source, twin)
+        way = way or choose_way(source, twin)
+    _check_told(way, source, recordings)  # room that there was before may have gone
+    weights = changed_weights(source.folder, converted)
     with open_for_comparison(source, way.hold) as model:
         answers = ask(model, recordings, count, way.say)
     with open_for_comparison(twin, way.hold) as model:

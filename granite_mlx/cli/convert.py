@@ -161,6 +161,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--verify-audio is of no use with --no-verify.")
     if arguments.dry_run:
         _check_dry_run(arguments)
+    if arguments.accept_loss and not _is_verified(arguments):
+        raise UsageError(
+            "--accept-loss is of no use without a comparison; leave it out, or let --verify make "
+            "one."
+        )
 
 
 def _check_dry_run(arguments: argparse.Namespace) -> None:
@@ -175,6 +180,14 @@ def _check_dry_run(arguments: argparse.Namespace) -> None:
     useless = [name for name, is_given in given.items() if is_given]
     if useless:
         raise UsageError(f"--dry-run makes no result; leave out {' and '.join(useless)}.")
+
+
+def _is_verified(arguments: argparse.Namespace) -> bool:
+    """Whether the result is to be compared with its source."""
+    if arguments.verify is not None:
+        return bool(arguments.verify)
+    is_quantised = bool(arguments.quantize) or arguments.recipe is not None
+    return is_quantised or arguments.verify_audio is not None
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe | None:
@@ -215,7 +228,7 @@ def _convert(arguments: argparse.Namespace, recipe: Recipe | None, screen: Scree
             arguments.destination,
             force=arguments.force,
             accept_loss=arguments.accept_loss,
-            verify=_verifier(arguments, recipe, screen),
+            verify=_verifier(arguments, screen) if _is_verified(arguments) else None,
             **_options(arguments, recipe, screen),
         )
     except BeyondLimitsError as error:
@@ -237,13 +250,8 @@ def _options(
     return options | ({"layout": arguments.compat} if arguments.compat is not None else {})
 
 
-def _verifier(
-    arguments: argparse.Namespace, recipe: Recipe | None, screen: Screen
-) -> Verifier | None:
-    """Compares the result with its source, or None where it shall not be."""
-    asked_for = arguments.verify or arguments.verify_audio is not None
-    if arguments.verify is False or not (asked_for or recipe is not None):
-        return None
+def _verifier(arguments: argparse.Namespace, screen: Screen) -> Verifier:
+    """Compares the result with its source."""
     from granite_mlx.convert.recordings import read_recordings
     from granite_mlx.convert.verify import verifier
 

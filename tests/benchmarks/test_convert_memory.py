@@ -26,7 +26,7 @@ def test_a_conversion_is_measured_in_a_process_of_its_own(
     # A new process gets this one's sys.path, which `python -m benchmarks.convert_memory` has.
     monkeypatch.syspath_prepend(str(Path(convert_memory.__file__).parents[1]))
     held = bytearray(b"x") * SIZE * 8  # this process's memory is not counted
-    measured = convert_memory.in_process_of_its_own("q8", demo_checkpoint)
+    measured = convert_memory.in_process_of_its_own("q8", demo_checkpoint, convert_memory.measure)
     weights_bytes = (demo_checkpoint / "model.safetensors").stat().st_size
     assert measured.case == "q8"
     assert measured.seconds > 0
@@ -59,11 +59,11 @@ def test_too_much_memory_is_reported(
     peak_gib: float,
     exit_code: int,
 ) -> None:
-    def measure(case: str, source: Path) -> Any:
-        assert source == demo_checkpoint
+    def measured(case: str, source: Path, work: Any) -> Any:
+        assert (source, work) == (demo_checkpoint, convert_memory.measure)
         return convert_memory.Measurement(case, 12.3, int(peak_gib * 2**30), 2_500_000_000)
 
-    monkeypatch.setattr(convert_memory, "in_process_of_its_own", measure)
+    monkeypatch.setattr(convert_memory, "in_process_of_its_own", measured)
     monkeypatch.setattr(convert_memory, "full_size_checkpoint", lambda *size: demo_checkpoint)
     file = tmp_path / "figures.json"
     monkeypatch.setattr(sys, "argv", ["convert_memory", "q8", "q4", "--json", str(file)])
@@ -74,3 +74,15 @@ def test_too_much_memory_is_reported(
     largest = 1792 * 256 * 2  # the embedding table in bfloat16
     assert figures["allowed_peak_bytes"] == 3 * 2**29 + largest
     assert figures["system"]["mlx"]
+
+
+def test_the_guide_has_what_was_measured(convert_memory: ModuleType, repository: Path) -> None:
+    largest = 100_353 * 2048 * 2  # the embedding table of granite-4.0-1b-speech
+    *head, allowed = convert_memory.table([], 3 * 2**29 + largest).splitlines()
+    guide = (repository / "docs" / "quantisation.md").read_text(encoding="utf-8").splitlines()
+    start = guide.index(head[0]) + len(head)
+    rows = guide[start : guide.index(allowed)]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [case for case, *_ in cells] == list(convert_memory.CASES)
+    limit = float(allowed.split("|")[3].split()[0])
+    assert all(0 < float(peak.removesuffix(" GiB")) < limit for _, _, peak, _ in cells)

@@ -13,9 +13,12 @@ import pytest
 from tokenizers import Tokenizer
 
 import granite_mlx
+from granite_mlx.convert import convert, uniform
+from granite_mlx.model.quantisation import QuantFormat
 from granite_mlx.model.shards import read_headers
 from granite_mlx.selftest.random_weights import random_signal
 
+from ..convert.small import stored
 from ..model.tiny import CONFIG
 
 VOCABULARY = 2000
@@ -100,6 +103,24 @@ def test_it_is_the_same_every_time(full_size: ModuleType, small: Path, tmp_path:
     assert files == sorted(path.name for path in again.iterdir())
     for name in files:
         assert (small / name).read_bytes() == (again / name).read_bytes(), name
+
+
+def test_one_file_holds_what_three_do(full_size: ModuleType, small: Path, tmp_path: Path) -> None:
+    """And converts to the same."""
+    one = tmp_path / "one"
+    full_size.write_whole(one, lambda part: full_size.write_checkpoint(part, SMALL, 1))
+    assert [path.name for path in one.glob("model*")] == ["model.safetensors"]
+    for source, n_files in ((one, 1), (small, 3)):
+        assert len({info.path for info in read_headers(source).values()}) == n_files
+        convert(source, tmp_path / "converted" / source.name, recipe=uniform(QuantFormat(8, 32)))
+    for first, second in (
+        (stored(one), stored(small)),
+        (stored(tmp_path / "converted" / "one"), stored(tmp_path / "converted" / "small")),
+    ):
+        assert first.keys() == second.keys()
+        for name, array in first.items():
+            assert array.dtype == second[name].dtype, name
+            assert mx.array_equal(array, second[name]).item(), name
 
 
 def test_tensors_are_made_in_blocks(full_size: ModuleType, monkeypatch: Any) -> None:

@@ -70,6 +70,21 @@ def test_a_floating_result_loads_as_its_source_does(source: Path, result: Path) 
             assert mx.array_equal(weights[name], array).item(), name
 
 
+@pytest.mark.parametrize("options", [{}, {"recipe": "q4"}, {"layout": "mlx-audio"}], ids=str)
+def test_the_number_of_shards_makes_no_difference(
+    tmp_path: Path, result: Path, options: dict[str, Any]
+) -> None:
+    one, three = (small_checkpoint(tmp_path / f"{n}", dtype="BF16", n_shards=n) for n in (1, 3))
+    assert len({info.path for info in read_headers(three).values()}) == 3
+    for source in (one, three):
+        convert(source, result / source.name, **options)
+    first, second = (stored(result / source.name) for source in (one, three))
+    assert first.keys() == second.keys()
+    for name, array in first.items():
+        assert array.dtype == second[name].dtype, name
+        assert mx.array_equal(array, second[name]).item(), name
+
+
 def test_the_demo_says_the_same_at_eight_bits(demo_checkpoint: Path, result: Path) -> None:
     convert("demo", result, recipe="q8")
     recording = demo_checkpoint / "examples" / "digits.flac"
@@ -259,6 +274,12 @@ def test_a_result_beyond_the_limits_is_kept_where_that_is_accepted(
     manifest = convert(source, result, recipe="q8", verify=verify, accept_loss=True)
     assert manifest.exceeded == ("KL is 0.25, and 0.01 is allowed.",)
     assert read_manifest(result) == manifest
+
+
+def test_nothing_is_lost_where_nothing_is_compared(source: Path, result: Path) -> None:
+    with pytest.raises(ValueError, match="accept_loss is of no use without verify"):
+        convert(source, result, recipe="q8", accept_loss=True)
+    assert leftovers(result) == []
 
 
 class Failing(Verifying):

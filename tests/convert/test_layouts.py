@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ from granite_mlx.convert.layout import Layout
 from granite_mlx.convert.layouts import LAYOUTS
 from granite_mlx.convert.plan import plan
 from granite_mlx.convert.recipes import uniform
+from granite_mlx.errors import ConversionError
 from granite_mlx.model.checkpoint import DEMO_FOLDER
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.folder import read_config
 from granite_mlx.model.quantisation import QuantFormat
 from granite_mlx.model.shards import read_headers
 
-from ..model.tiny import CONFIG, changed, published_tensors
+from ..model.tiny import CONFIG, changed, published_tensors, write_checkpoint
 
 
 @pytest.fixture
@@ -70,8 +72,55 @@ def test_mlx_audio_is_told_what_we_take_by_default(mlx_audio: Layout) -> None:
     assert edited["audio_token_index"] == CONFIG["audio_token_index"]
 
 
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
+
+
+def with_yarn(**settings: Any) -> dict[str, Any]:
+    return changed("text_config.rope_parameters", {**YARN, **settings})
+
+
+def test_mlx_audio_is_told_all_of_yarn(mlx_audio: Layout) -> None:
+    config = with_yarn(rope_theta=700.0, factor=None, beta_fast=0)
+    text = mlx_audio.edit_config(config)["text_config"]
+    assert text["rope_theta"] == 700.0
+    assert text["rope_scaling"] == {
+        "rope_type": "yarn",
+        "factor": 4.0,  # from 128 positions to 512
+        "original_max_position_embeddings": 128,
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "truncate": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"truncate": False}, {"attention_factor": 1.3}, {"mscale": 0.5}, {"mscale_all_dim": 0.5}],
+    ids=str,
+)
+def test_yarn_of_which_mlx_audio_makes_something_else(
+    mlx_audio: Layout, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    source = write_checkpoint(tmp_path / "source", config=with_yarn(**settings))
+    with pytest.raises(ConversionError, match=r"mlx-audio would compute other positions"):
+        convert(source, tmp_path / "converted", layout="mlx-audio")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+MEANT = {
+    "tiny": CONFIG,
+    "demo": read_config(DEMO_FOLDER),
+    "plus": changed(
+        "projector_config.encoder_hidden_size", 52, changed("encoder_config.cat_hidden_layers", [1])
+    ),
+    "YaRN": with_yarn(rope_theta=700.0),
+    "YaRN's weights": with_yarn(mscale=1.0, mscale_all_dim=0.7),
+    "YaRN's own factor": with_yarn(attention_factor=0.1 * math.log(4) + 1),
+}
+
+
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-@pytest.mark.parametrize("raw", [CONFIG, read_config(DEMO_FOLDER)], ids=["tiny", "demo"])
+@pytest.mark.parametrize("raw", MEANT.values(), ids=MEANT)
 def test_an_edited_config_means_the_same(layout: Layout, raw: dict[str, Any]) -> None:
     assert parse_config(layout.edit_config(dict(raw))) == parse_config(raw)
     assert layout.edit_config(dict(raw)).keys() >= raw.keys()

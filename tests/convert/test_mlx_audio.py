@@ -2,13 +2,17 @@
 
 `make test-all` makes the environment and names its Python in GRANITE_MLX_AUDIO_PYTHON. mlx-audio
 runs twice: to convert the demo checkpoint, and to transcribe with what it and we have converted.
+
+The other members of the family are the demo checkpoint made into what they are. It has not learnt
+to be that, so what it then writes makes little sense; but both must write the same.
 """
 
 import json
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ import granite_mlx
 from granite_mlx.convert import convert
 from granite_mlx.convert.recipes import uniform
 from granite_mlx.model.quantisation import QuantFormat
+from granite_mlx.selftest.random_weights import random_tensor
 
 from ..model.tiny import renamed
 
@@ -40,8 +45,11 @@ OURS: dict[str, dict[str, Any]] = {
     "q4": {"recipe": "q4"},  # several formats in one checkpoint
     "mxfp8": {"recipe": uniform(QuantFormat(8, 32, "mxfp8"))},
     "untied": {"source": "untied"},
+    "4.1-2b": {"source": "4.1-2b"},
+    "4.1-2b-plus": {"source": "4.1-2b-plus", "recipe": EIGHT_BITS},
+    "5.0-2b": {"source": "5.0-2b"},
 }
-"""Arguments of our `convert`."""
+"""Arguments of our `convert`. The source is the demo where there is none."""
 
 THEIRS: dict[str, list[str]] = {
     "plain": [],
@@ -49,10 +57,15 @@ THEIRS: dict[str, list[str]] = {
     "8 bits": ["-q", "--q-bits", "8"],
     "mixed": ["-q", "--quant-predicate", "mixed_4_6"],  # several formats in one checkpoint
     "mxfp8": ["-q", "--q-mode", "mxfp8"],
+    "4.1-2b": [],
+    "4.1-2b-plus": ["-q", "--q-bits", "8"],
+    "5.0-2b": [],
 }
-"""Arguments of `python -m mlx_audio.convert`."""
+"""Arguments of `python -m mlx_audio.convert`, whose source is the demo or what the name tells."""
 
-SAME = ["plain", "float32", "8 bits", "mxfp8"]
+FAMILIES = {"4.1-2b": "4.1", "4.1-2b-plus": "4.1-plus", "5.0-2b": "5.0"}
+
+SAME = ["plain", "float32", "8 bits", "mxfp8", *FAMILIES]
 """What is asked of both in the same way."""
 
 RECORDINGS = {"float32": "*.flac", None: "digits*.flac"}
@@ -115,43 +128,98 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("mlx-audio")
 
 
-@pytest.fixture(scope="module")
-def untied(folder: Path, demo_checkpoint: Path) -> Path:
-    """The demo with a head of its own, under names that transformers also writes.
+Tensors = dict[str, mx.array]
+Config = dict[str, Any]
+
+
+def untie(config: Config, tensors: Tensors) -> Tensors:
+    """A head of its own, under names that transformers also writes.
 
     Only the top of config.json says that the head is not tied.
     """
-    source = folder / "untied source"
-    shutil.copytree(demo_checkpoint, source, ignore=shutil.ignore_patterns("examples"))
-    tensors = mx.load(str(source / "model.safetensors"))
-    assert isinstance(tensors, dict)
-    tensors["language_model.lm_head.weight"] = tensors["language_model.model.embed_tokens.weight"]
-    stored = {renamed(name, "modules"): tensor for name, tensor in tensors.items()}
-    mx.save_safetensors(str(source / "model.safetensors"), stored)
-    config = json.loads((source / "config.json").read_text())
     config["tie_word_embeddings"] = False
     del config["text_config"]["tie_word_embeddings"]
-    (source / "config.json").write_text(json.dumps(config))
-    return source
+    tensors["language_model.lm_head.weight"] = tensors["language_model.model.embed_tokens.weight"]
+    return {renamed(name, "modules"): tensor for name, tensor in tensors.items()}
+
+
+def concatenate(config: Config, tensors: Tensors) -> Tensors:
+    """4.1-2b-plus: the projector reads the frames of an earlier block in front of the last ones."""
+    width = config["encoder_config"]["hidden_dim"]
+    config["model_type"] = "granite_speech_plus"
+    config["architectures"] = ["GraniteSpeechPlusForConditionalGeneration"]
+    config["encoder_config"]["cat_hidden_layers"] = [1]
+    config["projector_config"]["encoder_hidden_size"] = 2 * width
+    for name, last in tensors.items():
+        if re.search(r"\.crossattention\.attention\.(key|value)\.weight$", name):
+            earlier = 0.3 * mx.array(random_tensor(name, last.shape))
+            tensors[name] = mx.concatenate([earlier.astype(last.dtype), last], axis=1)
+    return tensors
+
+
+def stretch(config: Config, tensors: Tensors) -> Tensors:
+    """5.0-2b: four times the context by YaRN."""
+    config["text_config"]["rope_parameters"] = {
+        "rope_type": "yarn",
+        "rope_theta": 10000.0,
+        "factor": 4.0,
+        "original_max_position_embeddings": config["text_config"]["max_position_embeddings"] // 4,
+    }
+    return tensors
+
+
+def keep(config: Config, tensors: Tensors) -> Tensors:
+    """4.1-2b: the network of the demo, with a second head in a file of its own."""
+    return tensors
+
+
+CHANGES: dict[str, Callable[[Config, Tensors], Tensors]] = {
+    "untied": untie,
+    "4.1-2b": keep,
+    "4.1-2b-plus": concatenate,
+    "5.0-2b": stretch,
+}
+"""What becomes of the demo's config.json and tensors, by the source's name."""
 
 
 @pytest.fixture(scope="module")
-def ours(folder: Path, untied: Path) -> dict[str, Path]:
+def sources(folder: Path, demo_checkpoint: Path) -> dict[str, Path]:
+    """The demo, and what is made of it."""
+    made = {"demo": demo_checkpoint}
+    for name, change in CHANGES.items():
+        made[name] = source = folder / f"{name} source"
+        shutil.copytree(demo_checkpoint, source, ignore=shutil.ignore_patterns("examples"))
+        config = json.loads((source / "config.json").read_text())
+        tensors = mx.load(str(source / "model.safetensors"))
+        assert isinstance(tensors, dict)
+        changed = change(config, tensors)
+        mx.eval(changed)  # before the file that they come from is written anew
+        mx.save_safetensors(str(source / "model.safetensors"), changed)
+        (source / "config.json").write_text(json.dumps(config))
+    head = {"weight": mx.ones((1792, 128)), "bias": mx.zeros(1792)}
+    mx.save_safetensors(str(made["4.1-2b"] / "out_llm.safetensors"), head)
+    return made
+
+
+@pytest.fixture(scope="module")
+def ours(folder: Path, sources: Mapping[str, Path]) -> dict[str, Path]:
     """Our conversions for mlx-audio, by their names in `OURS`."""
     made = {name: folder / f"ours, {name}" for name in OURS}
     for name, arguments in OURS.items():
         options = {**arguments, "layout": "mlx-audio"}
-        source = untied if options.pop("source", "demo") == "untied" else "demo"
+        source = sources[options.pop("source", "demo")]
         convert(source, made[name], **options)
     return made
 
 
 @pytest.fixture(scope="module")
-def theirs(folder: Path, demo_checkpoint: Path) -> dict[str, Path]:
-    """mlx-audio's conversions of the demo, by their names in `THEIRS`."""
+def theirs(folder: Path, sources: Mapping[str, Path]) -> dict[str, Path]:
+    """mlx-audio's conversions, by their names in `THEIRS`."""
     made = {name: folder / f"theirs, {name}" for name in THEIRS}
-    paths = ["--hf-path", str(demo_checkpoint), "--model-domain", "stt", "--mlx-path"]
-    run_mlx_audio(CONVERT, [[*paths, str(made[name]), *THEIRS[name]] for name in THEIRS])
+    paths = {name: ["--hf-path", str(sources.get(name, sources["demo"]))] for name in THEIRS}
+    options = ["--model-domain", "stt", "--mlx-path"]
+    jobs = [[*paths[name], *options, str(made[name]), *THEIRS[name]] for name in THEIRS]
+    run_mlx_audio(CONVERT, jobs)
     return made
 
 
@@ -187,7 +255,7 @@ def test_it_hears_the_same_with_what_we_convert(
     dtype: str | None,
 ) -> None:
     texts = our_texts(ours[name], dtype, demo_checkpoint / "examples")
-    assert all(texts)
+    assert any(texts) if name in FAMILIES else all(texts)
     assert their_texts[ours[name], dtype] == texts
 
 
@@ -200,7 +268,7 @@ def test_we_hear_the_same_with_what_it_converts(
     dtype: str | None,
 ) -> None:
     texts = our_texts(theirs[name], dtype, demo_checkpoint / "examples")
-    assert all(texts)
+    assert any(texts) if name in FAMILIES else all(texts)
     assert their_texts[theirs[name], dtype] == texts
 
 
@@ -218,3 +286,13 @@ def test_we_write_what_it_writes(
         assert mx.array_equal(tensor, second[key]).item(), key
     configs = [json.loads((made[name] / "config.json").read_text()) for made in (ours, theirs)]
     assert configs[0].get("quantization") == configs[1].get("quantization")
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_members_stay_what_they_are(
+    ours: Mapping[str, Path], theirs: Mapping[str, Path], name: str
+) -> None:
+    for made in (ours, theirs):
+        with granite_mlx.load(made[name]) as model:
+            assert model.family == FAMILIES[name]
+        assert (made[name] / "out_llm.safetensors").exists() == (name == "4.1-2b")

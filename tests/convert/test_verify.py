@@ -265,13 +265,12 @@ def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_of_memory")
 def test_in_layers_the_figures_are_those_of_whole_models(
-    source: Checkpoint, q8: Path, found: Verification, monkeypatch: pytest.MonkeyPatch
+    source: Checkpoint, q8: Path, found: Verification
 ) -> None:
     """Led along the same tokens, the two ways agree."""
     in_layers = verify.verify(source, q8, RECORDINGS)
     told = replace(verify.IN_MEMORY, say=verify.is_told)
-    monkeypatch.setattr(verify, "choose_way", lambda *_: told)
-    whole = verify.verify(source, q8, RECORDINGS)
+    whole = verify.verify(source, q8, RECORDINGS, way=told)
     for one, other in zip(in_layers.recordings, whole.recordings, strict=True):
         assert one.outputs == other.outputs
         assert one.agreement == other.agreement
@@ -285,10 +284,13 @@ def test_in_layers_the_figures_are_those_of_whole_models(
 
 
 @pytest.mark.usefixtures("short_of_memory")
-def test_in_layers_a_text_is_needed(source: Checkpoint) -> None:
+def test_in_layers_a_text_is_needed(source: Checkpoint, q8: Path) -> None:
     verifier = verify.verifier(RECORDINGS[1:])
-    with pytest.raises(ConversionError, match=r"fit into memory whole.*NAME\.txt.*--no-verify"):
+    complaint = r"fit into memory whole.*NAME\.txt.*--no-verify"
+    with pytest.raises(ConversionError, match=complaint):
         verifier.prepare(source)
+    with pytest.raises(ConversionError, match=complaint):  # there may have been room before
+        verify.verify(source, q8, RECORDINGS[1:])
     verify.verifier(RECORDINGS).prepare(source)
 
 

@@ -1,16 +1,31 @@
-"""Quantised checkpoints: a tiny model whose matrices can be quantised, and how one is written."""
+"""Quantised checkpoints: a tiny model whose matrices can be quantised, and how one is written and
+loaded."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import pytest
 
 from granite_mlx.convert import port
-from granite_mlx.model.quantisation import MODES, QuantFormat, quantise
+from granite_mlx.errors import CheckpointError
+from granite_mlx.model import weights
+from granite_mlx.model.config import parse_config
+from granite_mlx.model.quantisation import (
+    MODES,
+    QuantFormat,
+    quantise,
+    quantise_modules,
+    quantised_formats,
+)
+from granite_mlx.model.shards import read_headers
+from granite_mlx.model.sources import dequantised
+from granite_mlx.model.speech_model import SpeechModel
 
-from .tiny import CONFIG, DTYPES, published_tensors, write_checkpoint
+from .tiny import CONFIG, DTYPES, changed, published_tensors, write_checkpoint
 
 QUANTISABLE: dict[str, Any] = CONFIG | {
     "encoder_config": CONFIG["encoder_config"]
@@ -33,6 +48,17 @@ FORMATS = [
 """Every width of the affine mode, every group size, and every other mode."""
 
 NEVER = ("rel_pos_emb", "depth_conv.conv")
+
+TIED = changed("tie_word_embeddings", True, QUANTISABLE)
+HEAD = "language_model.lm_head"
+TABLE = "language_model.model.embed_tokens"
+Q_PROJ = "language_model.model.layers.1.self_attn.q_proj"
+UP_CONV = "encoder.layers.1.conv.up_conv"
+PARTS = ("weight", "scales", "biases")
+Q8 = QuantFormat(8, 64)
+
+EVERY_FORMAT = pytest.mark.parametrize("format", FORMATS, ids=QuantFormat.describe)
+EVERY_MODE = pytest.mark.parametrize("format", MODES.values(), ids=MODES)
 
 
 def quantisable(tensors: Mapping[str, mx.array], format: QuantFormat) -> dict[str, QuantFormat]:
@@ -73,11 +99,7 @@ def dequantised_tensors(
     floating = dict(tensors)
     stored = quantised_tensors(tensors, formats)
     for module, format in formats.items():
-        parts = [
-            stored[f"{module}.{part}"]
-            for part in ("weight", "scales", "biases")
-            if f"{module}.{part}" in stored
-        ]
+        parts = [stored[f"{module}.{part}"] for part in PARTS if f"{module}.{part}" in stored]
         original = tensors[f"{module}.weight"]
         matrix = mx.dequantize(*parts, **asdict(format), dtype=original.dtype)
         floating[f"{module}.weight"] = matrix.reshape(original.shape)
@@ -124,3 +146,62 @@ def floating_tensors(
         name: array.astype(DTYPES[dtype]) if array.ndim else array
         for name, array in published_tensors(config).items()
     }
+
+
+def write_with(folder: Path, format: QuantFormat, edit: Mapping[str, mx.array | None]) -> None:
+    """A quantised folder with some tensors replaced, or with None left out."""
+    tensors = floating_tensors()
+    formats = quantisable(tensors, format)
+    stored = {**quantised_tensors(tensors, formats), **edit}
+    write_checkpoint(
+        folder,
+        config=in_config(formats),
+        tensors={name: array for name, array in stored.items() if array is not None},
+    )
+
+
+def loaded(folder: Path, dtype: str | None = None) -> SpeechModel:
+    """The network in a folder, quantised as it is stored, as `granite_mlx.load` reads it."""
+    config = parse_config(json.loads((folder / "config.json").read_text()))
+    headers = read_headers(folder)
+    model = SpeechModel(config)
+    quantise_modules(model, quantised_formats(config.quantisation, headers))
+    weights.check_tensors(model, headers)
+    weights.load_weights(model, headers, weights.DTYPES[dtype or weights.stored_dtype(headers)])
+    return model
+
+
+def loaded_floating(folder: Path, dtype: str | None = None) -> SpeechModel:
+    """The network in a folder with floating modules only."""
+    config = parse_config(json.loads((folder / "config.json").read_text()))
+    headers = read_headers(folder)
+    model = SpeechModel(config)
+    source_of = dequantised(quantised_formats(config.quantisation, headers))
+    weights.check_tensors(model, headers, source_of)
+    weights.load_weights(
+        model, headers, weights.DTYPES[dtype or weights.stored_dtype(headers)], source_of
+    )
+    return model
+
+
+def refused(folder: Path, load: Any = loaded) -> str:
+    """The message of the error that a folder is refused with."""
+    with pytest.raises(CheckpointError) as caught:
+        load(folder)
+    return str(caught.value)
+
+
+BOTH = pytest.mark.parametrize("load", [loaded, loaded_floating])
+"""The two ways to load."""
+
+
+def network_of(tensors: Mapping[str, mx.array], config: Mapping[str, Any]) -> SpeechModel:
+    """A floating network of published tensors, made without the functions under test."""
+    model = SpeechModel(parse_config(config))
+    model.load_weights(
+        [
+            (ours, port.assemble(ours, tuple(array.shape), tensors))
+            for ours, array in model.named_parameters()
+        ]
+    )
+    return model

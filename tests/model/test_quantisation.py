@@ -23,13 +23,8 @@ from granite_mlx.model.quantisation import (
 )
 from granite_mlx.model.shards import TensorInfo, read_headers
 
-from .quantised import FORMATS
+from .quantised import EVERY_FORMAT, HEAD, Q8, Q_PROJ
 from .tiny import CONFIG, LAYOUTS, renamed, write_weights
-
-Q_PROJ = "language_model.model.layers.1.self_attn.q_proj"
-HEAD = "language_model.lm_head"
-Q8 = QuantFormat(8, 64)
-EVERY_FORMAT = pytest.mark.parametrize("format", FORMATS, ids=QuantFormat.describe)
 
 
 def weights(n_rows: int, n_columns: int, seed: int = 7) -> mx.array:

@@ -8,11 +8,18 @@ import mlx.core as mx
 import pytest
 
 from .quantised import (
+    BOTH,
+    HEAD,
+    PARTS,
+    Q8,
+    TABLE,
+    TIED,
     floating_tensors,
     in_config,
     quantised_tensors,
+    refused,
+    write_with,
 )
-from .test_quantised_weights import BOTH, HEAD, PARTS, Q8, TABLE, TIED, refused, write_with
 from .test_weights import assert_same
 from .tiny import write_checkpoint
 

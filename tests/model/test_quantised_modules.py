@@ -13,8 +13,7 @@ from granite_mlx.model.quantisation import (
 )
 from granite_mlx.model.speech_model import SpeechModel
 
-from .quantised import QUANTISABLE
-from .test_quantisation import EVERY_FORMAT, HEAD, Q8
+from .quantised import EVERY_FORMAT, HEAD, Q8, QUANTISABLE
 from .tiny import changed
 
 
