@@ -97,7 +97,8 @@ def test_imitated_audio_collapses_to_what_is_heard(
 def test_a_warp_of_one_changes_nothing(features: ModuleType, torch: ModuleType) -> None:
     samples = torch.from_numpy(np.random.default_rng(13).standard_normal((2, 8000), np.float32))
     same = torch.full((2,), features.WARPS.index(1.0))
-    assert torch.equal(features.log_mel(samples, same), features.log_mel(samples))
+    warped, plain = features.log_mel(samples, same), features.log_mel(samples)
+    assert torch.allclose(warped, plain, rtol=0, atol=1e-5)  # a batched product rounds otherwise
 
 
 @pytest.mark.parametrize("band", [50, 60, 70])
