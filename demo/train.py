@@ -33,7 +33,7 @@ from demo.muon import MuonAdamW
 Model = GraniteSpeechForConditionalGeneration
 Loss = dict[str, Tensor]
 
-RANDOM_STRINGS, ROLL_CALLS = 0.15, 0.35
+RANDOM_STRINGS, ROLL_CALLS = 0.1, 0.5
 """Shares of the decoder's batches of texts, after the first ones: strings of random tokens, and names
 with their lists. In sentences alone, lists of ten were not read after 2,500 steps: each has one
 name to learn from."""
@@ -281,13 +281,13 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
 def answer_phase(recipe: Recipe, size: int, n_questions: int) -> Callable[[int], Loss]:
     """The decoder alone, on real sound: encoder and projector stay as they are and cost a third.
 
-    Every recording is asked several things. One batch in four is text, as in the joint phase.
+    Every recording is asked several things. Every other batch is text.
     """
     batches, core = recipe.batches(size, n_questions), recipe.model.model
     texts = decoder_phase(recipe, size * n_questions)
 
     def loss(step: int) -> Loss:
-        if step % 4 == 0:
+        if step % 2 == 0:
             return texts(step)
         batch = next(batches)
         core.encoder.eval()
