@@ -10,10 +10,11 @@ RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(firstword $(foreach python,$(PYTHONS),$(shell $(python) -c '$(RECENT)' 2>/dev/null && echo $(python))))
 PYTHON_FOUND = $(or $(PYTHON),$(error Python 3.11 or later is needed: install it, or name it: make PYTHON=/path/to/python3))
 
+WORK ?= demo/work
 EXAMPLE := granite_mlx/demo_checkpoint/examples/digits.flac
 INSTALL := bin/pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test test-all test-slow lint format types parity fixtures wheel clean
+.PHONY: help demo test test-all test-slow lint format types parity held-out fixtures wheel clean
 
 help:
 	@echo "make demo      set up and transcribe a real recording, offline"
@@ -23,6 +24,7 @@ help:
 	@echo "make lint      ruff: rules and format        make format   let ruff mend both"
 	@echo "make types     mypy --strict on the package"
 	@echo "make parity    compare with torch/transformers, live, and print the differences"
+	@echo "make held-out  parity on every recording in WORK, and word errors in half precision"
 	@echo "make fixtures  make the stored reference values anew"
 	@echo "make wheel     build sdist and wheel into dist/"
 	@echo "make clean     remove environments, builds and caches"
@@ -53,6 +55,11 @@ types: .venv/installed-dev
 parity: .venv-reference/installed
 	.venv-reference/bin/python tests/parity/reference.py
 	.venv-reference/bin/python tests/parity/demo_reference.py
+
+# Of the demo's recipe: WORK is the folder in which `python -m demo.corpus` made its recordings.
+held-out: .venv-reference/installed
+	.venv-reference/bin/python tests/parity/demo_reference.py --corpus $(WORK)
+	.venv-reference/bin/python -m demo.half_precision --work $(WORK)
 
 fixtures: .venv-reference/installed
 	.venv-reference/bin/python tests/parity/reference.py --write

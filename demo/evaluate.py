@@ -176,16 +176,12 @@ def as_json(tallies: dict[str, Tally]) -> dict[str, dict[str, float]]:
     return {k: {**asdict(t), "percent": round(t.percent, 2)} for k, t in tallies.items()}
 
 
-def measure(model, work: Path, seed: int, limit: int | None, only_wer: bool) -> dict[str, Scores]:
+def measure(model, work: Path, seed: int, limit: int | None) -> dict[str, Scores]:
     """The scores on clean and on noisy recordings."""
     pools = read_pools(work / "names.json")
     lists = {language: KeywordLists(pools, language) for language in ("en", "fr")}
-    recordings = [r for group in SETS for r in read_set(work, group, limit)]
+    recordings = _recordings(work, limit)
     clean, rough = Examination(model, lists, seed), Examination(model, lists, seed)
-    if only_wer:
-        for r in recordings:
-            clean.transcription(r)
-        return {"clean": clean.scores, "noisy": rough.scores}
     examine(clean, recordings)
     for language in ("en", "fr"):
         unseen = list(unseen_names(pools, language, seed, limit or N_UNSEEN))
@@ -194,6 +190,18 @@ def measure(model, work: Path, seed: int, limit: int | None, only_wer: bool) -> 
         clean.nothing(samples, f"nothing {i}")
     examine(rough, [noisy(r, seed) for r in recordings[::2]])
     return {"clean": clean.scores, "noisy": rough.scores}
+
+
+def word_errors_only(model, work: Path, limit: int | None) -> Scores:
+    """The scores of clean speech to text, and of nothing else. Nothing is drawn for them."""
+    exam = Examination(model, lists={}, seed=0)
+    for r in _recordings(work, limit):
+        exam.transcription(r)
+    return exam.scores
+
+
+def _recordings(work: Path, limit: int | None) -> list[Recording]:
+    return [r for group in SETS for r in read_set(work, group, limit)]
 
 
 def write_mistakes(path: Path, scores: dict[str, Scores]) -> None:
@@ -220,7 +228,10 @@ def main() -> None:
 
     began = time.monotonic()
     model = granite_mlx.load(args.model, dtype=args.dtype)
-    scores = measure(model, args.work, args.seed, args.limit, args.only_wer)
+    if args.only_wer:
+        scores = {"clean": word_errors_only(model, args.work, args.limit), "noisy": Scores()}
+    else:
+        scores = measure(model, args.work, args.seed, args.limit)
     tallies = {audio: of_audio.tallies for audio, of_audio in scores.items()}
     print(table(**tallies))
     if args.out:

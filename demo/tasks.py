@@ -25,6 +25,8 @@ KEYWORDS = " Keywords: {}"
 LANGUAGE_NAMES = {"en": "English", "fr": "French"}
 OTHER = {"en": "fr", "fr": "en"}
 
+SHORT_LISTS = 0.15  # of no more than one term beside the names; others have up to eleven
+
 _DISTRACTING_WORDS = tuple(
     [n.en for n in v.NOUNS] + [n.fr for n in v.NOUNS] + [city for pair in v.CITIES for city in pair]
     + "Kubernetes Siobhan Nguyen Python Metal Wagner Zürich Oslo granite penicillin".split()
@@ -89,6 +91,21 @@ def scramble(question: Question, other: Question, rng: np.random.Generator) -> Q
                     " ".join(said[i] for i in order))  # fmt: skip
 
 
+def roll_call(language: str, rng: np.random.Generator, pools: NamePools) -> Question:
+    """Nothing but names, most of them in a list: as many decisions as six sentences ask for."""
+    pool = pools.real[language]
+    n_said, n_others = int(rng.integers(2, 8)), int(rng.integers(0, 7))
+    pairs = [pool[i] for i in rng.choice(len(pool), size=n_said + n_others, replace=False)]
+    listed = [pair[rng.integers(2)] if rng.random() < 0.9 else None for pair in pairs]
+    keywords = [term for term in listed if term is not None]
+    keywords = [keywords[i] for i in rng.permutation(len(keywords))]
+    said = list(zip(pairs, listed, strict=True))[:n_said]
+    wording = ASR if rng.random() < 0.6 else ASR_KEYWORDS
+    return Question(wording + keyword_clause(keywords),
+                    " ".join(term or pair[0] for pair, term in said),
+                    " ".join(pair[0] for pair, _ in said))  # fmt: skip
+
+
 def keyword_clause(keywords: Sequence[str]) -> str:
     return KEYWORDS.format(", ".join(keywords)) if keywords else ""
 
@@ -105,7 +122,8 @@ def _keyword_list(
         if rng.random() < 0.85:
             spellings[i] = pair[int(rng.random() < 0.6)]
             listed.append(spellings[i])
-    n_others = int(min(rng.geometric(0.25) - 1, 16))
+    short = rng.random() < SHORT_LISTS
+    n_others = int(rng.integers(2) if short else rng.integers(1, 12))
     listed += [_distractor(u, rng, pools) for _ in range(n_others)]
     said = {s.lower() for pair in u.names for s in pair}
     keep = [t for t in listed if t in spellings or t.lower() not in said]
@@ -118,11 +136,11 @@ def _keyword_list(
 
 def _distractor(u: Utterance, rng: np.random.Generator, pools: NamePools) -> str:
     kind = rng.random()
-    if kind < 0.15:
+    if kind < 0.1:
         return _DISTRACTING_WORDS[rng.integers(len(_DISTRACTING_WORDS))]
-    if kind < 0.3 and u.names:  # near in spelling, other in sound
+    if kind < 0.2 and u.names:  # near in spelling, other in sound
         return misspell(u.names[int(rng.integers(len(u.names)))][0], rng)
-    pool = (pools.real if kind < 0.65 else pools.made_up)[u.language]
+    pool = (pools.real if kind < 0.75 else pools.made_up)[u.language]
     return pool[rng.integers(len(pool))][rng.integers(2)]
 
 

@@ -33,15 +33,20 @@ from demo.muon import MuonAdamW
 Model = GraniteSpeechForConditionalGeneration
 Loss = dict[str, Tensor]
 
-RANDOM_STRINGS = 0.2
-"""Share of the decoder's batches of texts that are strings of random tokens, after the first."""
+RANDOM_STRINGS, ROLL_CALLS = 0.1, 0.5
+"""Shares of the decoder's batches of texts, after the first ones: strings of random tokens, and names
+with their lists. In sentences alone, lists of ten were not read after 2,500 steps: each has one
+name to learn from."""
 
 SCRAMBLED = 0.4
 """Share of the decoder phase's sentences that are in no order, where they are plain transcripts."""
 
-EASY_KEPT, MADE_UP_KEPT = 0.3, 0.5
-"""What the decoder phase keeps of plain transcripts without a list, and of made-up names: the loss
-of the first is soon a tenth of that of lists and translations, and no test has the second."""
+EASY_KEPT, NAMELESS_KEPT, MADE_UP_KEPT = 0.3, 0.5, 0.25
+"""What the decoder phase keeps of plain transcripts without a list, of sentences without a name, and
+of made-up names: the loss over lists with real names is ten times that of plain transcripts."""
+
+
+Draw = Callable[["Recipe", int], list[tasks.Question]]
 
 
 class Recipe:
@@ -143,28 +148,37 @@ def _decoder_table(work: Path) -> Tensor:
     return state["model.language_model.embed_tokens.weight"]
 
 
-def decoder_phase(recipe: Recipe, size: int, copy_steps: int) -> Callable[[int], Loss]:
+def decoder_phase(
+    recipe: Recipe, size: int, copy_steps: int = 0, names_until: int = 0
+) -> Callable[[int], Loss]:
     """The decoder alone: audio is imitated by the transcript's embeddings, blanks and noise.
 
     Sentences are predictable, so a decoder that reads only them learns their grammar and never
-    looks at the audio. Strings of random tokens can only be copied: they come first, and one
-    batch in five is made of them later on.
+    looks at the audio. Strings of random tokens can only be copied: they come first, and some
+    batches are made of them later on. Others are names and lists of names and nothing else.
     """
-    texts = _texts(recipe, size)
+    texts, names = _texts(recipe, size, _questions), _texts(recipe, size, _roll_calls)
 
     def loss(step: int) -> Loss:
-        copying = step < copy_steps or recipe.rng.random() < RANDOM_STRINGS
-        r = _random_strings(recipe, size) if copying else next(texts)
+        kind = recipe.rng.random()
+        if step < copy_steps or kind < RANDOM_STRINGS:
+            name, r = "copy", _random_strings(recipe, size)
+        elif step < names_until or kind < RANDOM_STRINGS + ROLL_CALLS:
+            name, r = "names", next(names)
+        else:
+            name, r = "ce", next(texts)
         roughness = min(1.0, step / max(1, copy_steps))
-        return {"copy" if copying else "ce": recipe.answer_loss(_imitate(recipe, r, roughness), r)}
+        if name == "names":  # what is hard here is the list: now and then it is heard clearly
+            roughness *= recipe.rng.random() ** 2
+        return {name: recipe.answer_loss(_imitate(recipe, r, roughness), r)}
 
     return loss
 
 
-def _texts(recipe: Recipe, size: int) -> Iterator[Rows]:
+def _texts(recipe: Recipe, size: int, draw: Draw) -> Iterator[Rows]:
     """Endless batches of texts of about equal length: half of the arithmetic was padding."""
     while True:
-        r = rows(_questions(recipe, 16 * size), recipe.tokenizer)
+        r = rows(draw(recipe, 16 * size), recipe.tokenizer)
         order = np.argsort([len(p) + len(a) + len(h)
                             for p, a, h in zip(r.prompts, r.answers, r.heard, strict=True)])  # fmt: skip
         for i in recipe.rng.permutation(16):
@@ -176,13 +190,20 @@ def _questions(recipe: Recipe, n: int) -> list[tasks.Question]:
     while len(asked) < n:
         u = compose(rng, ("en", "fr")[rng.random() < 0.4], recipe.pools)
         q = tasks.ask(u, rng, recipe.pools)
-        easy = q.is_easy and u.pattern[0] != "digits"
-        kept = (EASY_KEPT if easy else 1.0) * (MADE_UP_KEPT if u.made_up else 1.0)
+        kept = MADE_UP_KEPT if u.made_up else 1.0
+        if u.pattern[0] != "digits":
+            kept *= (EASY_KEPT if q.is_easy else 1.0) * (1.0 if u.names else NAMELESS_KEPT)
         if rng.random() < kept:
             asked.append(q)
     for i in np.flatnonzero(rng.random(n) < SCRAMBLED):
         asked[i] = tasks.scramble(asked[i], asked[i - 1], rng)
     return asked
+
+
+def _roll_calls(recipe: Recipe, n: int) -> list[tasks.Question]:
+    rng = recipe.rng
+    languages = [("en", "fr")[rng.random() < 0.4] for _ in range(n)]
+    return [tasks.roll_call(language, rng, recipe.pools) for language in languages]
 
 
 def _random_strings(recipe: Recipe, size: int) -> Rows:
@@ -202,10 +223,11 @@ def _random_strings(recipe: Recipe, size: int) -> Rows:
 def _imitate(recipe: Recipe, r: Rows, roughness: float) -> Tensor:
     """(B, n_audio, H): each token in one or two slots of a row of blanks, blurred and noisy."""
     rng = recipe.rng
-    n_slots = int(max(len(h) for h in r.heard) * rng.uniform(1.4, 1.5 + 3 * roughness)) + 6
+    repeated = [np.array([a == b for a, b in itertools.pairwise(h)], bool) for h in r.heard]
+    longest = max(len(h) + again.sum() for h, again in zip(r.heard, repeated, strict=True))
+    n_slots = int(longest * rng.uniform(1.3, 1.5 + 3 * roughness)) + 4
     ids = np.full((len(r.heard), n_slots), recipe.pad)
-    for row, heard in enumerate(r.heard):
-        again = np.array([a == b for a, b in itertools.pairwise(heard)], bool)
+    for row, (heard, again) in enumerate(zip(r.heard, repeated, strict=True)):
         gaps = np.concatenate([[0], np.cumsum(again)])[: len(heard)]  # CTC: a blank between equals
         at = np.sort(rng.choice(n_slots - int(again.sum()), size=len(heard), replace=False)) + gaps
         ids[row, at] = heard
@@ -235,7 +257,7 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
     unlikely: its loss over random strings rose from 0.5 to 3.6 in one joint phase.
     """
     batches, core = recipe.batches(size), recipe.model.model
-    sentences = _texts(recipe, n_answers)
+    texts = decoder_phase(recipe, n_answers)
 
     def loss(step: int) -> Loss:
         batch = next(batches)
@@ -244,14 +266,13 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
         assert projected.shape[1] == n_audio_tokens(hidden.shape[1])
         losses = recipe.letter_losses(hidden, mid, batch.rows)
         answered = batch.rows.take(range(min(n_answers, len(batch.rows.answers))))
-        copying = recipe.rng.random() < RANDOM_STRINGS
-        texts = _random_strings(recipe, n_answers) if copying else next(sentences)
+        (text,) = texts(step).values()
         return {
             "ctc": losses["ctc"],
             "mid": 0.3 * losses["mid"],
             "tok": 0.5 * recipe.token_loss(projected, batch.rows, recipe.table),
             "ce": 0.5 * recipe.answer_loss(projected[:n_answers].float(), answered),
-            "text": 0.3 * recipe.answer_loss(_imitate(recipe, texts, roughness=1.0), texts),
+            "text": 0.3 * text,
         }
 
     return loss
@@ -260,13 +281,13 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
 def answer_phase(recipe: Recipe, size: int, n_questions: int) -> Callable[[int], Loss]:
     """The decoder alone, on real sound: encoder and projector stay as they are and cost a third.
 
-    Every recording is asked several things. One batch in four is text, as in the joint phase.
+    Every recording is asked several things. Every other batch is text.
     """
     batches, core = recipe.batches(size, n_questions), recipe.model.model
-    texts = decoder_phase(recipe, size * n_questions, copy_steps=0)
+    texts = decoder_phase(recipe, size * n_questions)
 
     def loss(step: int) -> Loss:
-        if step % 4 == 0:
+        if step % 2 == 0:
             return texts(step)
         batch = next(batches)
         core.encoder.eval()
@@ -290,6 +311,13 @@ def start_joint(recipe: Recipe, checkpoint: Path | None) -> None:
     parts = {k: (written if "language_model" in k or k == "lm_head.weight" else heard)[k]
              for k in recipe.model.state_dict()}  # fmt: skip
     recipe.model.load_state_dict(parts)
+
+
+def _after_joint(work: Path) -> dict[str, Tensor]:
+    path = work / "joint.pt"
+    if not path.exists():
+        raise SystemExit(f"{path} is not there: the answers phase follows the joint phase")
+    return torch.load(path, weights_only=True)["model"]
 
 
 def rate(step: int, steps: int, peak: float, floor: float = 0.02, warm: int = 150) -> float:
@@ -323,8 +351,7 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
     elif phase == "joint":
         start_joint(recipe, args.checkpoint)
     elif phase == "answers":
-        joint = torch.load(recipe.work / "joint.pt", weights_only=True)
-        model.load_state_dict(joint["model"])
+        model.load_state_dict(_after_joint(recipe.work))
     recipe.reseed(step)
     means: dict[str, float] = {}
     while step < args.steps:
@@ -357,7 +384,7 @@ def worker(rank: int, args) -> None:
     recipe = Recipe(args.work, args.seed, rank, args.processes)
     loss = {
         "encoder": lambda: encoder_phase(recipe, args.batch, args.tokens_after),
-        "decoder": lambda: decoder_phase(recipe, args.batch, args.copy_steps),
+        "decoder": lambda: decoder_phase(recipe, args.batch, args.copy_steps, args.names_until),
         "joint": lambda: joint_phase(recipe, args.batch, args.answers or args.batch),
         "answers": lambda: answer_phase(recipe, args.batch, args.questions),
     }[args.phase]()
@@ -377,6 +404,9 @@ def main() -> None:
         "--tokens-after", type=int, default=800, help="encoder phase: token CTC from"
     )
     parser.add_argument("--copy-steps", type=int, default=1000, help="decoder phase: copying until")
+    parser.add_argument(
+        "--names-until", type=int, default=2000, help="decoder phase: names and lists alone until"
+    )
     parser.add_argument("--answers", type=int, help="joint phase: rows that the decoder answers")
     parser.add_argument("--questions", type=int, default=2, help="answers phase: a recording")
     parser.add_argument("--checkpoint", type=Path, help="joint phase: go on from this folder")

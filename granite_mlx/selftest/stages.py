@@ -168,15 +168,20 @@ def _decoder(config: SpeechConfig, model: SpeechModel) -> mx.array:
     return mx.concatenate(parts, axis=1)
 
 
-def _whole(config: SpeechConfig, model: SpeechModel) -> mx.array:
-    """Samples to the logits behind the prompt: (1, vocab)."""
+def prompt_logits(config: SpeechConfig, model: SpeechModel) -> mx.array:
+    """Samples to the logits of every position of the prompt: (1, n_positions, vocab)."""
     features = _features(config, model)[None].astype(model.dtype)
     audio = model.projector(model.encoder(features).frames)[0]
     decoder, at = model.language_model, PROMPT.index(config.audio_token_index)
     before, behind = (decoder.embed(mx.array(ids)) for ids in (PROMPT[:at], PROMPT[at + 1 :]))
     embedded = mx.concatenate([before, audio, behind])[None]
     cache = DecoderCache(config.text, model.dtype, 1, embedded.shape[1])
-    return decoder.logits(decoder(embedded, cache)[:, -1])
+    return decoder.logits(decoder(embedded, cache))
+
+
+def _whole(config: SpeechConfig, model: SpeechModel) -> mx.array:
+    """Samples to the logits behind the prompt: (1, vocab)."""
+    return prompt_logits(config, model)[:, -1]
 
 
 Stage = Callable[[SpeechConfig, SpeechModel], mx.array]
@@ -247,7 +252,19 @@ def thin(values: Array, n_values: int = 4096) -> Array:
 
 def compare(ours: mx.array, reference: Array) -> Difference:
     """Compare a stage's whole output with the reference's thinned values."""
-    values = thin(np.array(ours.astype(mx.float32)))
+    return _difference(thin(_as_numpy(ours)), reference)
+
+
+def compare_whole(ours: mx.array, reference: Array) -> Difference:
+    """Compare every value of a stage's output with the reference's."""
+    return _difference(_as_numpy(ours), reference)
+
+
+def _as_numpy(values: mx.array) -> Array:
+    return np.array(values.astype(mx.float32))
+
+
+def _difference(values: Array, reference: Array) -> Difference:
     if values.shape != reference.shape:
         raise ValueError(f"{values.shape} values against {reference.shape} of the reference.")
     gap = values.astype(np.float64) - reference

@@ -205,6 +205,17 @@ def test_both_ctc_losses_hear_the_usual_spelling(questions: list) -> None:
         assert {usual for usual, _ in u.names} <= set(_words(q.heard))
 
 
+def test_easy_questions_ask_for_what_is_heard(questions: list) -> None:
+    easy = [q for _, q in questions if q.is_easy]
+    hard = [q for _, q in questions if not q.is_easy]
+    assert len(easy) > len(questions) / 10
+    assert len(hard) > len(questions) / 10
+    for q in easy:
+        assert _words(q.answer.lower()) == _words(q.heard.lower())
+    for q in hard:
+        assert " Keywords: " in q.instruction or q.instruction.startswith("translate ")
+
+
 def _variant(voice) -> str:
     return voice.name.partition("+")[2]
 

@@ -1,6 +1,7 @@
 """The demo checkpoint: the reference's tokens, batches, and half precision, on real recordings.
 
-Stored by `make fixtures` from transformers' `generate`; `make parity` compares live.
+Stored by `make fixtures` from transformers' `generate`; `make parity` compares live. The examples
+were chosen for being written down right; tests/data/held_out was drawn at random.
 """
 
 import json
@@ -28,9 +29,11 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def recordings(demo_checkpoint):
-    paths = sorted(demo_checkpoint.glob("examples/*.flac"))
-    return {path.name: load_audio(path) for path in paths}
+def recordings(demo_checkpoint, data_dir):
+    examples = sorted(demo_checkpoint.glob("examples/*.flac"))
+    drawn = sorted(data_dir.glob("held_out/*.flac"))
+    assert drawn
+    return {path.name: load_audio(path) for path in examples + drawn}
 
 
 def features_of(model, samples):
