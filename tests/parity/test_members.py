@@ -20,7 +20,7 @@ from granite_mlx.engine import shared_thread
 from granite_mlx.model.cache import DecoderCache
 from granite_mlx.selftest.random_weights import random_signal
 
-from ..model.tiny import CONFIG, changed, write_checkpoint
+from ..model.tiny import changed, write_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,8 @@ YARN = {
     "factor": 8.0,
     "original_max_position_embeddings": 64,
 }
-YARN_CONFIG = changed("text_config.rope_parameters", YARN)
+BASE = changed("window_size", 6)  # transformers wants a multiple of `downsample_rate`
+YARN_CONFIG = changed("text_config.rope_parameters", YARN, BASE)
 
 
 def plus(config: dict[str, Any]) -> dict[str, Any]:
@@ -44,16 +45,16 @@ def plus(config: dict[str, Any]) -> dict[str, Any]:
 
 
 MEMBERS = {
-    "granite-4.0-1b-speech": CONFIG,
-    "granite-speech-4.1-2b": CONFIG,
-    "granite-speech-4.1-2b-plus": plus(CONFIG),
+    "granite-4.0-1b-speech": BASE,
+    "granite-speech-4.1-2b": BASE,
+    "granite-speech-4.1-2b-plus": plus(BASE),
     "granite-speech-4.1-2b-plus, as since October 2026": plus(YARN_CONFIG),
     "granite-speech-5.0-2b": YARN_CONFIG,
 }
 FAMILIES = ("4.0", "4.1", "4.1-plus", "4.1-plus", "5.0")
 
 
-@pytest.mark.parametrize(("member", "family"), zip(MEMBERS, FAMILIES, strict=True))
+@pytest.mark.parametrize(("member", "family"), list(zip(MEMBERS, FAMILIES, strict=True)))
 def test_a_member_computes_what_transformers_does(tmp_path: Path, member: str, family: str) -> None:
     pytest.importorskip("transformers", reason="needs the extra `reference`")
     from . import reference
@@ -70,7 +71,8 @@ def test_a_member_computes_what_transformers_does(tmp_path: Path, member: str, f
         ids, logits, tokens = shared_thread().run(computed, model, samples)
     wanted, wanted_tokens = expected(reference, theirs, samples, ids)
     assert np.abs(logits - wanted).max() < 1e-3 * np.abs(wanted).max()
-    assert tokens == wanted_tokens
+    assert wanted_tokens
+    assert tokens[: len(wanted_tokens)] == wanted_tokens
 
 
 def computed(model: GraniteSpeech, samples: np.ndarray) -> tuple[list[int], np.ndarray, list[int]]:
@@ -91,9 +93,12 @@ def computed(model: GraniteSpeech, samples: np.ndarray) -> tuple[list[int], np.n
 def expected(
     reference: Any, theirs: Any, samples: np.ndarray, prompt: list[int]
 ) -> tuple[np.ndarray, list[int]]:
-    """transformers' logits and tokens for the same."""
+    """transformers' logits and tokens for the same.
+
+    A random model may write the token that stands for audio, which cannot be read again.
+    """
     features, tokens = reference.log_mel(samples), []
-    eos = theirs.config.text_config.eos_token_id
+    last = (theirs.config.text_config.eos_token_id, theirs.config.audio_token_index)
 
     def logits(ids: list[int]) -> np.ndarray:
         with reference.torch.no_grad():
@@ -103,7 +108,7 @@ def expected(
 
     first = logits(prompt)
     token = int(first[-1].argmax())
-    while token != eos and len(tokens) < N_TOKENS:
+    while token not in last and len(tokens) < N_TOKENS:
         tokens.append(token)
         token = int(logits([*prompt, *tokens])[-1].argmax())
     return first, tokens
