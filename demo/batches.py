@@ -12,6 +12,7 @@ from torch import Tensor
 
 from demo import features, speech, tasks, tokens
 from demo.corpus import NamePools, Utterance
+from demo.guide import Pair, listed
 
 PAD_TO_SAMPLES = 4800  # 0.3 s, so that few shapes occur
 MADE_UP_SHARE = 0.4  # of the made-up names in an epoch: no test has any, they teach copying
@@ -45,11 +46,12 @@ class Rows:
     answers: list[list[int]]
     heard: list[list[int]]  # tokens of what the audio says
     letters: list[list[int]]  # its code points, in lower case
+    listed: list[list[Pair]]  # answer tokens that the prompt's keyword list has, and where
 
     def take(self, indices: Iterable[int]) -> "Rows":
         """These rows, in this order."""
         chosen = list(indices)
-        columns = (self.prompts, self.answers, self.heard, self.letters)
+        columns = (self.prompts, self.answers, self.heard, self.letters, self.listed)
         return Rows(*([column[i] for i in chosen] for column in columns))
 
 
@@ -65,11 +67,17 @@ def rows(questions: list[tasks.Question], tokenizer: Tokenizer) -> Rows:
     def ids(text: str) -> list[int]:
         return tokenizer.encode(text, add_special_tokens=False).ids
 
+    prompts = [ids(q.instruction + tokens.SUFFIX) for q in questions]
+    answers = [(ids(" " + q.answer) if q.answer else []) + [eos] for q in questions]
     return Rows(
-        [ids(q.instruction + tokens.SUFFIX) for q in questions],
-        [(ids(" " + q.answer) if q.answer else []) + [eos] for q in questions],
+        prompts,
+        answers,
         [ids(" " + q.heard) if q.heard else [] for q in questions],
         [[ord(c) for c in q.heard.lower()] for q in questions],
+        [
+            listed(p, a, [ids(f" {term}") for term in q.terms])
+            for p, a, q in zip(prompts, answers, questions, strict=True)
+        ],
     )
 
 

@@ -42,9 +42,15 @@ class Question:
     heard: str
 
     @property
+    def terms(self) -> list[str]:
+        """The keyword list."""
+        _, _, after = self.instruction.partition(KEYWORDS.format(""))
+        return after.split(", ") if after else []
+
+    @property
     def is_easy(self) -> bool:
         """A transcript as it is heard: no list, no translation."""
-        return KEYWORDS.format("") not in self.instruction and "translate" not in self.instruction
+        return not self.terms and "translate" not in self.instruction
 
 
 def heard(u: Utterance) -> str:

@@ -6,7 +6,7 @@
     python -m demo.train answers --steps 1000     # the decoder alone, on what the encoder hears
 
 Each phase saves every 100 steps to demo/work/PHASE.pt and goes on from there when started again.
-Where those files are gone, `joint --checkpoint FOLDER` goes on from exported weights.
+Where those files are gone, `--checkpoint FOLDER` makes any phase go on from exported weights.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from transformers import GraniteSpeechForConditionalGeneration
 from demo import tasks, tokens
 from demo.batches import Batch, Corpus, Rows, Share, rows, stream
 from demo.corpus import NamePools, compose, read_pools
+from demo.guide import ListGuide
 from demo.model import AUDIO, EOS, PAD, VOCAB_SIZE, build, encode, n_audio_tokens
 from demo.muon import MuonAdamW
 
@@ -46,6 +47,10 @@ EASY_KEPT, NAMELESS_KEPT, MADE_UP_KEPT = 0.3, 0.5, 0.25
 of made-up names: the loss over lists with real names is ten times that of plain transcripts."""
 
 
+GUIDANCE = 0.2
+"""Weight of the guide's loss (`demo.guide`) beside the cross-entropy of the answers."""
+
+
 Draw = Callable[["Recipe", int], list[tasks.Question]]
 
 
@@ -60,6 +65,7 @@ class Recipe:
         self.pad, self.eos, self.audio = map(self.tokenizer.token_to_id, (PAD, EOS, AUDIO))
         torch.manual_seed(seed)
         self.model: Model = build(self.pad, self.eos, self.audio)
+        self.guide = ListGuide(self.model.model.language_model)
         self.rng = np.random.default_rng()
         self.prefix = self.tokenizer.encode(tokens.PREFIX).ids
 
@@ -95,8 +101,8 @@ class Recipe:
         sharpness = 16.0 / table.detach().square().sum(-1).mean()
         return ctc(sharpness * projected.float() @ table.T, r.heard, self.pad)
 
-    def answer_loss(self, audio: Tensor, r: Rows) -> Tensor:
-        """Cross-entropy of the answers after `USER: <audio> instruction ASSISTANT:`."""
+    def answer_losses(self, audio: Tensor, r: Rows) -> tuple[Tensor, Tensor]:
+        """Of the answers after `USER: <audio> instruction ASSISTANT:`: cross-entropy, and the guide's."""
         n_prefix, n_audio = len(self.prefix), audio.shape[1]
         texts = [p + a for p, a in zip(r.prompts, r.answers, strict=True)]
         width = max(map(len, texts))
@@ -111,7 +117,15 @@ class Recipe:
         end = torch.tensor([len(t) for t in texts])[:, None]
         chosen = (position >= start) & (position < end)
         logits = hidden[chosen] @ self.table.T / self.model.config.text_config.logits_scaling
-        return F.cross_entropy(logits.float(), ids[chosen])
+        written = F.cross_entropy(logits.float(), ids[chosen])
+        return written, self._list_loss(n_prefix + n_audio, r)
+
+    def _list_loss(self, begin: int, r: Rows) -> Tensor:
+        """The guide's loss over all listed terms of the answers; the prompts start at `begin`."""
+        places = [(row, begin + len(prompt) + a - 1, begin + p)
+                  for row, (prompt, pairs) in enumerate(zip(r.prompts, r.listed, strict=True))
+                  for a, p in pairs]  # fmt: skip
+        return self.guide.loss(*torch.tensor(places, dtype=torch.long).reshape(-1, 3).unbind(1))
 
 
 def ctc(logits: Tensor, targets: list[list[int]], blank: int) -> Tensor:
@@ -170,7 +184,8 @@ def decoder_phase(
         roughness = min(1.0, step / max(1, copy_steps))
         if name == "names":  # what is hard here is the list: now and then it is heard clearly
             roughness *= recipe.rng.random() ** 2
-        return {name: recipe.answer_loss(_imitate(recipe, r, roughness), r)}
+        written, looked_up = recipe.answer_losses(_imitate(recipe, r, roughness), r)
+        return {name: written, "list": GUIDANCE * looked_up}
 
     return loss
 
@@ -217,7 +232,8 @@ def _random_strings(recipe: Recipe, size: int) -> Rows:
     for _ in range(size):
         alphabet = rng.integers(first, VOCAB_SIZE, size=10 if rng.random() < 0.5 else 100)
         strings.append(rng.choice(alphabet, size=rng.integers(4, 15)).tolist())
-    return Rows([prompt] * size, [[*s, recipe.eos] for s in strings], strings, [])
+    nothing: list[list] = [[] for _ in strings]
+    return Rows([prompt] * size, [[*s, recipe.eos] for s in strings], strings, nothing, nothing)
 
 
 def _imitate(recipe: Recipe, r: Rows, roughness: float) -> Tensor:
@@ -266,13 +282,14 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
         assert projected.shape[1] == n_audio_tokens(hidden.shape[1])
         losses = recipe.letter_losses(hidden, mid, batch.rows)
         answered = batch.rows.take(range(min(n_answers, len(batch.rows.answers))))
-        (text,) = texts(step).values()
+        written, looked_up = recipe.answer_losses(projected[:n_answers].float(), answered)
         return {
             "ctc": losses["ctc"],
             "mid": 0.3 * losses["mid"],
             "tok": 0.5 * recipe.token_loss(projected, batch.rows, recipe.table),
-            "ce": 0.5 * recipe.answer_loss(projected[:n_answers].float(), answered),
-            "text": 0.3 * text,
+            "ce": 0.5 * written,
+            "list": 0.5 * GUIDANCE * looked_up,
+            "text": 0.3 * sum(texts(step).values()),
         }
 
     return loss
@@ -295,17 +312,14 @@ def answer_phase(recipe: Recipe, size: int, n_questions: int) -> Callable[[int],
         with torch.no_grad():
             hidden, _ = encode(core.encoder, batch.features)
             audio = core.projector(hidden).float()
-        return {"heard": recipe.answer_loss(audio.repeat(n_questions, 1, 1), batch.rows)}
+        written, looked_up = recipe.answer_losses(audio.repeat(n_questions, 1, 1), batch.rows)
+        return {"heard": written, "list": GUIDANCE * looked_up}
 
     return loss
 
 
-def start_joint(recipe: Recipe, checkpoint: Path | None) -> None:
-    """Encoder and projector from one phase, decoder from the other; or all of a checkpoint."""
-    if checkpoint is not None:
-        trained = Model.from_pretrained(checkpoint, dtype=torch.float32)
-        recipe.model.load_state_dict(trained.state_dict())
-        return
+def _start_joint(recipe: Recipe) -> None:
+    """Encoder and projector from one phase, decoder from the other."""
     heard = torch.load(recipe.work / "encoder.pt", weights_only=True)["model"]
     written = torch.load(recipe.work / "decoder.pt", weights_only=True)["model"]
     parts = {k: (written if "language_model" in k or k == "lm_head.weight" else heard)[k]
@@ -348,8 +362,11 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
         if "optimizer" in saved:  # weights alone start afresh
             optimizer.load_state_dict(saved["optimizer"])
         step = saved["step"]
+    elif args.checkpoint is not None:
+        trained = Model.from_pretrained(args.checkpoint, dtype=torch.float32)
+        model.load_state_dict(trained.state_dict())
     elif phase == "joint":
-        start_joint(recipe, args.checkpoint)
+        _start_joint(recipe)
     elif phase == "answers":
         model.load_state_dict(_after_joint(recipe.work))
     recipe.reseed(step)
@@ -409,7 +426,7 @@ def main() -> None:
     )
     parser.add_argument("--answers", type=int, help="joint phase: rows that the decoder answers")
     parser.add_argument("--questions", type=int, default=2, help="answers phase: a recording")
-    parser.add_argument("--checkpoint", type=Path, help="joint phase: go on from this folder")
+    parser.add_argument("--checkpoint", type=Path, help="start from this folder's weights")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="a process")
     parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=False)

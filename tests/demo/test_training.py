@@ -85,7 +85,7 @@ def test_imitated_audio_collapses_to_what_is_heard(
     copied = train._random_strings(recipe, 40).heard
     for heard in (few, copied):
         assert any(a == b for h in heard for a, b in itertools.pairwise(h))
-        rows = train.Rows([], [], heard, [])
+        rows = train.Rows([], [], heard, [], [])
         audio = train._imitate(recipe, rows, roughness=0.0)
         nearest = torch.cdist(audio, recipe.table).argmin(-1).tolist()
         collapsed = [
@@ -150,8 +150,38 @@ def test_texts_come_as_drawn_in_batches_of_one_length(train: ModuleType, recipe:
     assert list(itertools.chain(*lengths)) == sorted(itertools.chain(*lengths))
 
 
-def _rows(rows: Any) -> list[tuple[list[int], ...]]:
-    return list(zip(rows.prompts, rows.answers, rows.heard, rows.letters, strict=True))
+def _rows(rows: Any) -> list[tuple[list[Any], ...]]:
+    columns = (rows.prompts, rows.answers, rows.heard, rows.letters, rows.listed)
+    return list(zip(*columns, strict=True))
+
+
+def test_listed_terms_of_an_answer_are_found_in_the_list(train: ModuleType, recipe: Any) -> None:
+    questions = train._roll_calls(recipe, 40) + train._questions(recipe, 40)
+    rows, n_found = train.rows(questions, recipe.tokenizer), 0
+    for question, prompt, answer, pairs in zip(
+        questions, rows.prompts, rows.answers, rows.listed, strict=True
+    ):
+        for in_answer, in_prompt in pairs:
+            assert answer[in_answer] == prompt[in_prompt]
+            assert "Keywords:" in recipe.tokenizer.decode(prompt[:in_prompt])
+        found = recipe.tokenizer.decode([answer[i] for i, _ in sorted(pairs)]).split()
+        said = [word.strip(".,") for word in question.answer.split()]
+        assert set(found) >= {word for word in said if word in question.terms}
+        n_found += len(found)
+    assert n_found > 100
+
+
+def test_the_guide_sees_the_attention_of_the_reference(recipe: Any, torch: ModuleType) -> None:
+    decoder = recipe.model.model.language_model
+    decoder.config._attn_implementation = "eager"
+    embeds = torch.randn(3, 12, 256, generator=torch.Generator().manual_seed(5))
+    layer, head = importlib.import_module("demo.guide").LAYER, recipe.guide.head
+    attention = decoder(inputs_embeds=embeds, output_attentions=True).attentions[layer][:, head]
+    rows, queries, keys = torch.tensor([[0, 11, 3], [1, 5, 5], [2, 7, 0], [2, 8, 1]]).unbind(1)
+    wanted = -attention[rows, queries, keys].log().mean()
+    torch.testing.assert_close(recipe.guide.loss(rows, queries, keys), wanted)
+    nothing = torch.zeros(0, dtype=torch.long)
+    assert recipe.guide.loss(nothing, nothing, nothing) == 0
 
 
 @dataclass(frozen=True)
@@ -162,7 +192,7 @@ class Run:
     saved: dict[str, Any]
 
 
-def run(train: ModuleType, work: Path, phase: str, steps: int, rate: float) -> Run:
+def run(train: ModuleType, work: Path, phase: str, steps: int, rate: float, *more: object) -> Run:
     done, real_rate = [], train.rate
 
     def counted(step: int, *others: Any) -> float:
@@ -175,7 +205,9 @@ def run(train: ModuleType, work: Path, phase: str, steps: int, rate: float) -> R
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "rate", counted)
-        patch.setattr(sys, "argv", ["train", phase, *(str(s) for o in options.items() for s in o)])
+        patch.setattr(
+            sys, "argv", ["train", phase, *map(str, itertools.chain(*options.items(), more))]
+        )
         train.main()
     return Run(done, train.torch.load(work / f"{phase}.pt", weights_only=True))
 
@@ -223,6 +255,24 @@ def test_joint_training_starts_from_the_other_two(
         assert _is_statistic(name) or weight.equal(source[name]), name
     moved = _differing(joint.saved["model"], runs["joint"][0].saved["model"])
     assert {_is_text(name) for name in moved if not _is_statistic(name)} == {True, False}
+
+
+@pytest.mark.parametrize("phase", ["decoder", "encoder", "answers"])
+def test_any_phase_starts_from_a_checkpoint(
+    phase: str,
+    runs: dict[str, tuple[Run, Run]],
+    train: ModuleType,
+    work: Path,
+    demo_checkpoint: Path,
+    tmp_path: Path,
+) -> None:
+    for path in work.iterdir():
+        if path.suffix != ".pt" or path.name == "decoder.pt" != f"{phase}.pt":
+            (tmp_path / path.name).symlink_to(path)
+    started = run(train, tmp_path, phase, 1, 0.0, "--checkpoint", demo_checkpoint)
+    shipped = train.Model.from_pretrained(demo_checkpoint, dtype=train.torch.float32).state_dict()
+    assert started.steps == [0]
+    assert all(map(_is_statistic, _differing(shipped, started.saved["model"])))
 
 
 def test_answers_are_learnt_by_the_decoder_alone(runs: dict[str, tuple[Run, Run]]) -> None:
