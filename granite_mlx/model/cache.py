@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import mlx.core as mx
 
 from granite_mlx.model.config import TextConfig
@@ -25,6 +28,31 @@ class LayerCache:
         self.keys[:, :, start:end] = keys
         self.values[:, :, start:end] = values
         return self.keys[:, :, :end], self.values[:, :, :end]
+
+
+class Cache(Protocol):
+    """What the decoder needs of a cache."""
+
+    layers: Sequence[LayerCache]
+
+    @property
+    def rope_offset(self) -> int | mx.array:
+        """Position of the next token, one for all rows or (B,)."""
+        ...
+
+    def mask(self, n_new: int) -> mx.array | str | None:
+        """Which keys the next `n_new` tokens may see."""
+        ...
+
+    def update(
+        self, layer: LayerCache, keys: mx.array, values: mx.array
+    ) -> tuple[mx.array, mx.array]:
+        """Write keys and values (B, n_kv_heads, n_new, head_dim) of a layer; returns all so far."""
+        ...
+
+    def advance(self, n_new: int) -> None:
+        """All layers have written `n_new` tokens."""
+        ...
 
 
 class DecoderCache:
@@ -64,3 +92,13 @@ class DecoderCache:
         # A padding position sees itself, so that no row of the softmax is empty.
         seen = ((keys <= queries) & not_padding[:, None, :]) | (keys == queries)
         return seen[:, None]
+
+    def update(
+        self, layer: LayerCache, keys: mx.array, values: mx.array
+    ) -> tuple[mx.array, mx.array]:
+        """Write what a layer makes of the next tokens and return all of it so far."""
+        return layer.update(keys, values, self.length)
+
+    def advance(self, n_new: int) -> None:
+        """All layers have written `n_new` tokens."""
+        self.length += n_new

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx import nn
 
-from granite_mlx.model.cache import DecoderCache, LayerCache
+from granite_mlx.model.cache import Cache, LayerCache
 from granite_mlx.model.config import TextConfig
 from granite_mlx.model.rope import Rotary
 
@@ -26,7 +26,7 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
 
     def __call__(
-        self, x: mx.array, cache: DecoderCache, layer: LayerCache, mask: mx.array | str | None
+        self, x: mx.array, cache: Cache, layer: LayerCache, mask: mx.array | str | None
     ) -> mx.array:
         batch, n_tokens, _ = x.shape
         q, k, v = (
@@ -34,7 +34,7 @@ class Attention(nn.Module):
             for t in (self.q_proj(x), self.k_proj(x), self.v_proj(x))
         )  # (B, heads, n_tokens, head_dim)
         q, k = (self.rotary(t, cache.rope_offset) for t in (q, k))
-        k, v = layer.update(k, v, cache.length)
+        k, v = cache.update(layer, k, v)
         out = mx.fast.scaled_dot_product_attention(q, k, v, scale=self.scale, mask=mask)
         return self.o_proj(out.swapaxes(1, 2).reshape(batch, n_tokens, -1))
 
@@ -60,7 +60,7 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
     def __call__(
-        self, x: mx.array, cache: DecoderCache, layer: LayerCache, mask: mx.array | str | None
+        self, x: mx.array, cache: Cache, layer: LayerCache, mask: mx.array | str | None
     ) -> mx.array:
         x = x + self.residual_multiplier * self.self_attn(
             self.input_layernorm(x), cache, layer, mask
@@ -79,14 +79,14 @@ class GraniteModel(nn.Module):
         self.layers = [DecoderLayer(config, rotary) for _ in range(config.num_hidden_layers)]
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
-    def __call__(self, embeddings: mx.array, cache: DecoderCache) -> mx.array:
+    def __call__(self, embeddings: mx.array, cache: Cache) -> mx.array:
         """(B, n_tokens, hidden_size) -> (B, n_tokens, hidden_size); the cache grows by n_tokens."""
         n_tokens = embeddings.shape[1]
         mask = cache.mask(n_tokens)
         x = embeddings * self.embedding_multiplier
         for layer, layer_cache in zip(self.layers, cache.layers, strict=True):
             x = layer(x, cache, layer_cache, mask)
-        cache.length += n_tokens
+        cache.advance(n_tokens)
         return self.norm(x)
 
 
@@ -105,7 +105,7 @@ class GraniteDecoder(nn.Module):
         # A table in MLX's modes mxfp4, mxfp8 and nvfp4 gives bfloat16, whatever the rest is in.
         return self.model.embed_tokens(ids).astype(self.model.norm.weight.dtype)
 
-    def __call__(self, embeddings: mx.array, cache: DecoderCache) -> mx.array:
+    def __call__(self, embeddings: mx.array, cache: Cache) -> mx.array:
         """(B, n_tokens, hidden_size) -> final hidden states of the same shape."""
         return self.model(embeddings, cache)
 

@@ -1,0 +1,282 @@
+"""Embedded prompts to token ids: many rows at once, drafts verified, rows leaving and joining.
+
+Every row gets what it would get alone, and of a draft only what the decoder itself would have
+written, unless the row has another rule for its first one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import mlx.core as mx
+import numpy as np
+
+from granite_mlx.decoding.drafts import Draft, NoDraft
+from granite_mlx.decoding.generate import Generated
+from granite_mlx.decoding.pace import FIRST_DRAFT, LONGEST_DRAFT, Pace
+from granite_mlx.decoding.sampling import Sampler, greedy
+from granite_mlx.decoding.verification import Rule, n_accepted, n_equal
+from granite_mlx.model.config import TextConfig
+from granite_mlx.model.decoder import GraniteDecoder
+from granite_mlx.model.row_cache import RowCache
+
+STRETCH = 16
+"""Plain steps in a row: the next one is computed while the last one is read."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one row begins with, and how it is answered.
+
+    Attributes:
+        prompt: (n, H) embeddings.
+        budget: the most tokens of the answer.
+        draft: what is thought to come; only with the greedy sampler.
+        first_draft: tokens of it that are verified together with the prompt.
+        first_rule: what is acceptable of those; None is what the decoder would have written.
+        sampler: chooses the row's tokens from logits (1, vocab).
+        on_tokens: called with the number of tokens so far; what it raises ends all rows.
+    """
+
+    prompt: mx.array
+    budget: int
+    draft: Draft = field(default_factory=NoDraft)
+    first_draft: int = FIRST_DRAFT
+    first_rule: Rule | None = None
+    sampler: Sampler = greedy
+    on_tokens: Callable[[int], None] = lambda n_tokens: None
+
+    @property
+    def n_positions(self) -> int:
+        """Of the cache, with what a longer draft of another row fills up."""
+        return len(self.prompt) + self.budget + LONGEST_DRAFT
+
+
+def answer(decoder: GraniteDecoder, config: TextConfig, question: Question) -> Generated:
+    """The answer to one question."""
+    ((_, generated),) = answers(decoder, config, [question], 1)
+    return generated
+
+
+def answers(
+    decoder: GraniteDecoder, config: TextConfig, questions: Iterable[Question], n_rows: int
+) -> Iterator[tuple[int, Generated]]:
+    """Answer questions, up to `n_rows` at a time, each with its number as soon as it is done.
+
+    A question is taken from the iterable when there is room for its row.
+    """
+    waiting = enumerate(questions)
+    rows = _Rows(decoder, config, n_rows)
+    while True:
+        rows.join([_Row(number, one) for number, one in islice(waiting, rows.n_free)])
+        if not rows.rows:
+            return
+        if not any(row.is_done for row in rows.rows):
+            rows.step()
+        yield from rows.leave()
+
+
+class _Row:
+    """One row's answer so far."""
+
+    def __init__(self, number: int, question: Question) -> None:
+        self.number, self.question = number, question
+        self.ids: list[int] = []
+        self.finished = False
+        self.pace = Pace()
+
+    @property
+    def n_left(self) -> int:
+        """Tokens that may still come."""
+        return self.question.budget - len(self.ids)
+
+    @property
+    def is_done(self) -> bool:
+        return self.finished or self.n_left == 0
+
+    def propose(self, n_most: int) -> list[int]:
+        """The draft, not longer than the budget: the decoder adds one token of its own."""
+        n_most = min(n_most, self.n_left - 1)
+        return self.question.draft.propose(self.ids, n_most) if n_most > 0 else []
+
+    def emit(self, tokens: Sequence[int], end_token_id: int) -> None:
+        """Take tokens up to the end token."""
+        for token in tokens:
+            if self.is_done:
+                break
+            if token == end_token_id:
+                self.finished = True
+            else:
+                self.ids.append(token)
+        self.question.on_tokens(len(self.ids))
+
+
+class _Rows:
+    """The rows that are at work, and the cache that holds them in the same order."""
+
+    def __init__(self, decoder: GraniteDecoder, config: TextConfig, n_slots: int) -> None:
+        self.rows: list[_Row] = []
+        self._decoder, self._config, self._n_slots = decoder, config, n_slots
+        self._cache: RowCache | None = None
+
+    @property
+    def n_free(self) -> int:
+        """Rows for which there is room."""
+        return self._n_slots - len(self.rows)
+
+    def join(self, rows: Sequence[_Row]) -> None:
+        """Read the prompts of new rows, and verify their first drafts with them."""
+        if not rows:
+            return
+        n_positions = max(row.question.n_positions for row in rows)
+        drafts = [row.propose(row.question.first_draft) for row in rows]
+        prompts = [row.question.prompt for row in rows]
+        dtype = prompts[0].dtype
+        if self._cache is None:
+            self._cache = RowCache(self._config, dtype, self._n_slots, n_positions)
+        self._cache.grow(n_positions)
+        # Only rows that begin together can be fed together: those at work would be fed filling.
+        cache = self._cache
+        if self.rows:
+            cache = RowCache(self._config, dtype, len(rows), n_positions)
+        cache.add(len(rows))
+        fed = [
+            mx.concatenate([prompt, self._decoder.embed(mx.array(draft))]) if draft else prompt
+            for prompt, draft in zip(prompts, drafts, strict=True)
+        ]
+        logits = self._feed(cache, fed, [1 + len(draft) for draft in drafts])
+        self._judge(cache, rows, drafts, logits, [len(prompt) for prompt in prompts], first=True)
+        if cache is not self._cache:
+            self._cache.take(cache)
+        self.rows += rows
+
+    def step(self) -> None:
+        """Every row gets at least one token."""
+        lengths = [row.pace.length(len(self.rows)) for row in self.rows]
+        drafts = [row.propose(n) if n else [] for row, n in zip(self.rows, lengths, strict=True)]
+        if any(drafts):
+            self._verify(drafts)
+        else:
+            self._go_on(min(min(row.n_left, row.pace.wait or STRETCH) for row in self.rows))
+
+    def leave(self) -> Iterator[tuple[int, Generated]]:
+        """Rows that are done make room for others."""
+        assert self._cache is not None
+        for place in reversed(range(len(self.rows))):
+            row = self.rows[place]
+            if row.is_done:
+                self._cache.remove(place)
+                self.rows[place] = self.rows[-1]
+                self.rows.pop()
+                yield row.number, Generated(tuple(row.ids), row.finished)
+
+    def _verify(self, drafts: Sequence[Sequence[int]]) -> None:
+        """Feed each row its last token and its draft."""
+        assert self._cache is not None
+        ids = [[row.ids[-1], *draft] for row, draft in zip(self.rows, drafts, strict=True)]
+        before = [length + 1 for length in self._cache.lengths]
+        longest = max(map(len, ids))
+        filled = mx.array([one + [0] * (longest - len(one)) for one in ids])
+        logits = self._read(self._cache, self._decoder.embed(filled), [*map(len, ids)], longest)
+        self._judge(self._cache, self.rows, drafts, logits, before, first=False)
+
+    def _go_on(self, n_steps: int) -> None:
+        """Plain steps without drafts, until one of the rows has ended."""
+        assert self._cache is not None
+        tokens = self._next(mx.array([row.ids[-1] for row in self.rows]))
+        n_issued = 1
+        while True:
+            following = None
+            if n_issued < n_steps and not any(row.is_done for row in self.rows):
+                following = self._next(tokens)  # computed while the last one is read
+                n_issued += 1
+            for row, token in zip(self.rows, _to_list(tokens), strict=True):
+                row.emit([token], self._config.eos_token_id)
+                row.pace.emitted(1)
+            if following is None:
+                return
+            tokens = following
+
+    def _next(self, tokens: mx.array) -> mx.array:
+        """Feed a token of each row (B,) and choose the next ones (B,)."""
+        assert self._cache is not None
+        hidden = self._decoder(self._decoder.embed(tokens[:, None]), self._cache)[:, -1]
+        chosen = self._choose(self.rows, self._decoder.logits(hidden))
+        mx.async_eval(chosen)  # type: ignore[no-untyped-call]
+        return chosen
+
+    def _choose(self, rows: Sequence[_Row], logits: mx.array) -> mx.array:
+        """(B, vocab) -> (B,)."""
+        if all(row.question.sampler is greedy for row in rows):
+            return greedy(logits)
+        parts = [row.question.sampler(logits[n : n + 1]) for n, row in enumerate(rows)]
+        return mx.concatenate(parts)
+
+    def _feed(
+        self, cache: RowCache, rows: Sequence[mx.array], n_read: Sequence[int]
+    ) -> mx.array:
+        """Feed embeddings (n_i, H); the logits of the last `n_read` of each: (B, most, vocab)."""
+        longest = max(map(len, rows))
+        block = mx.stack([mx.pad(row, [(0, longest - len(row)), (0, 0)]) for row in rows])
+        return self._read(cache, block, [*map(len, rows)], max(n_read), n_read)
+
+    def _read(
+        self,
+        cache: RowCache,
+        block: mx.array,
+        lengths: Sequence[int],
+        most: int,
+        n_read: Sequence[int] | None = None,
+    ) -> mx.array:
+        """Likewise of a block (B, n, H) that is filled up on the right."""
+        hidden = self._decoder(block, cache)
+        n_read = lengths if n_read is None else n_read
+        # Behind a row's own places its last one is read again; nobody looks at that.
+        places = [
+            [min(length - n + place, length - 1) for place in range(most)]
+            for length, n in zip(lengths, n_read, strict=True)
+        ]
+        rows = mx.arange(len(places))[:, None]
+        return self._decoder.logits(hidden[rows, mx.array(places)])
+
+    def _judge(
+        self,
+        cache: RowCache,
+        rows: Sequence[_Row],
+        drafts: Sequence[Sequence[int]],
+        logits: mx.array,
+        before: Sequence[int],
+        first: bool,
+    ) -> None:
+        """Keep what is right of each draft, and the decoder's own token behind it.
+
+        Args:
+            logits: (B, most, vocab), beginning where each draft's first token is chosen.
+            before: tokens of each row in front of its draft.
+        """
+        best = mx.argmax(logits, axis=-1)  # (B, most)
+        kept = []
+        for n, (row, draft) in enumerate(zip(rows, drafts, strict=True)):
+            rule = row.question.first_rule if first else None
+            if not draft:
+                n_right = 0
+            elif rule is None:
+                n_right = n_equal(draft, _to_list(best[n]))
+            else:
+                acceptable = rule(logits[n, : len(draft)], mx.array(list(draft)))
+                n_right = n_accepted(np.array(acceptable).tolist())
+            own = self._choose([row], logits[n, n_right][None])
+            row.emit([*draft[:n_right], *_to_list(own)], self._config.eos_token_id)
+            if draft:
+                row.pace.verified(len(draft), n_right)
+            else:
+                row.pace.emitted(1)
+            kept.append(before[n] + n_right)
+        cache.keep(kept)
+
+
+def _to_list(tokens: mx.array) -> list[int]:
+    """Wait for token ids (n,) and read them."""
+    return [int(token) for token in np.array(tokens)]
