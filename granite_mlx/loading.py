@@ -11,13 +11,14 @@ import mlx.core as mx
 
 from granite_mlx.audio.features import read_feature_config
 from granite_mlx.convert.adapter import merged, read_adapted_headers
+from granite_mlx.ctc.second_head import read_second_head
 from granite_mlx.decoding.chat_template import ChatTemplate
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.engine import MLXThread, shared_thread
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.checkpoint import Checkpoint, find_checkpoint, split_recipe
 from granite_mlx.model.config import parse_config
-from granite_mlx.model.family import checkpoint_family
+from granite_mlx.model.family import SECOND_HEAD_NAME, checkpoint_family
 from granite_mlx.model.folder import (
     TOKENIZER_NAME,
     read_chat_template,
@@ -37,7 +38,8 @@ from granite_mlx.model.weights import (
     stored_dtype,
     weights_bytes,
 )
-from granite_mlx.speech import SHORTEST_AUDIO_S, GraniteSpeech
+from granite_mlx.request import SHORTEST_AUDIO_S
+from granite_mlx.speech import GraniteSpeech
 
 CACHE_LIMIT_BYTES = 1 << 30
 """MLX keeps freed buffers for reuse; without a limit they pile up as lengths vary."""
@@ -56,6 +58,7 @@ def load(
     *,
     revision: str | None = None,
     dtype: str | None = None,
+    buffer_cache_bytes: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> GraniteSpeech:
     """Load a Granite Speech checkpoint.
@@ -69,19 +72,26 @@ def load(
             its source, as `granite_mlx.convert.convert` and `granite-mlx convert` do.
         revision: branch, tag or commit of a Hugging Face id.
         dtype: "float32", "float16" or "bfloat16"; None keeps the checkpoint's.
+        buffer_cache_bytes: the most memory that MLX keeps for reuse, in the whole process. None
+            is 1 GiB (`CACHE_LIMIT_BYTES`), or less where the app has set a lower limit.
         on_progress: called with (bytes done, bytes in all) during a download or a conversion.
 
     Raises:
         CheckpointError: the checkpoint cannot be found, fetched, converted or read, or does not
             fit in memory.
         UnsupportedModelError: it is of an architecture that granite-mlx does not compute.
-        ValueError: an unknown dtype.
+        ValueError: an unknown dtype, or a negative size.
     """
     if dtype is not None and dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}.")
+    if buffer_cache_bytes is not None and buffer_cache_bytes < 0:
+        raise ValueError(f"buffer_cache_bytes must be 0 or more, not {buffer_cache_bytes}.")
     checkpoint = _find(model, revision, on_progress)
     thread = shared_thread()
-    return thread.run(open_model, checkpoint, dtype, thread)
+    speech = thread.run(open_model, checkpoint, dtype, thread)
+    if buffer_cache_bytes is not None:
+        mx.set_cache_limit(buffer_cache_bytes)
+    return speech
 
 
 def _find(
@@ -166,8 +176,11 @@ def open_unread(
     check_tensors(network, headers, source_of)
     hold(network, StoredTensors(headers), floating, source_of)
     family = checkpoint_family(folder, raw_config, config)
+    head = read_second_head(
+        folder / SECOND_HEAD_NAME, config.encoder.hidden_dim, config.text.vocab_size, floating
+    )
     speech = GraniteSpeech(
-        checkpoint.model_id, family, config, features, tokenizer, network, thread
+        checkpoint.model_id, family, config, features, tokenizer, network, thread, head
     )
     _check_sizes(speech, folder)
     return UnreadModel(speech, headers, floating, source_of)

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -17,45 +16,39 @@ import numpy as np
 from granite_mlx.audio.features import FeatureConfig, encoder_input
 from granite_mlx.audio.files import SAMPLE_RATE, AudioSource, load_audio
 from granite_mlx.ctc.greedy import greedy_text
+from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.answer import answer_warnings, read_answer
-from granite_mlx.decoding.budget import answer_rate, longest_audio_s, token_budget
-from granite_mlx.decoding.generate import Generated, generate
+from granite_mlx.decoding.budget import answer_rate, longest_audio_s
 from granite_mlx.decoding.keywords import read_keywords, report_keywords
-from granite_mlx.decoding.languages import spoken_language, translation_pair
-from granite_mlx.decoding.prompts import Task, instruction, system_prompt, tags_for
-from granite_mlx.decoding.sampling import Sampler, make_sampler
+from granite_mlx.decoding.languages import translation_pair
+from granite_mlx.decoding.prompts import Task, instruction, system_prompt
+from granite_mlx.decoding.sampling import make_sampler
+from granite_mlx.decoding.speculative import Speculative, draft_use
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.engine import MLXThread
+from granite_mlx.errors import GraniteError
 from granite_mlx.model.config import SpeechConfig
 from granite_mlx.model.family import Family
 from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.model.weights import DTYPES
+from granite_mlx.recognition import Answered, Asked, Recogniser
+from granite_mlx.request import (
+    SHORTEST_AUDIO_S,
+    Request,
+    SharedProgress,
+    silence,
+    transcription,
+    whole_number,
+)
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 
-SHORTEST_AUDIO_S = 0.04
-"""Less than two encoder frames holds no word."""
+BATCH_SIZE = 8
+"""Recordings that are worked on at once."""
 
-SILENCE_PEAK = 1 / 32768
-"""A recording in which no sample exceeds the smallest step of 16 bits is silent."""
+LARGEST_BATCH = 1024
 
-
-@dataclass(frozen=True)
-class _Request:
-    """One recording and what is wanted of it, checked."""
-
-    audio: AudioSource
-    sample_rate: int | None
-    start_s: float
-    end_s: float | None
-    task: Task
-    sampler: Sampler
-    max_new_tokens: int | None
-    on_progress: Callable[[float], None] | None
-
-    def report(self, fraction: float) -> None:
-        """Tell the caller how far the work is."""
-        if self.on_progress is not None:
-            self.on_progress(fraction)
+READ_AHEAD = 4
+"""Recordings in memory, in batches: some are long and some short, and like goes with like."""
 
 
 class GraniteSpeech:
@@ -78,6 +71,7 @@ class GraniteSpeech:
         tokenizer: SpeechTokenizer,
         network: SpeechModel,
         thread: MLXThread,
+        second_head: SecondHead | None = None,
     ) -> None:
         self.model_id = model_id
         self.config = config
@@ -86,6 +80,7 @@ class GraniteSpeech:
         self._network: SpeechModel | None = network
         self.family = family
         self._thread = thread
+        self._second_head = second_head
 
     @property
     def network(self) -> SpeechModel:
@@ -118,6 +113,7 @@ class GraniteSpeech:
         top_p: float = 1.0,
         seed: int | None = None,
         max_new_tokens: int | None = None,
+        speculative: Speculative = "exact",
         start_s: float = 0.0,
         end_s: float | None = None,
         on_progress: Callable[[float], None] | None = None,
@@ -139,6 +135,10 @@ class GraniteSpeech:
             top_p: sample from the smallest set of tokens with this probability.
             seed: makes sampling repeatable.
             max_new_tokens: the most tokens of text; None lets the duration decide.
+            speculative: "exact" lets the decoder verify what the encoder's character head has
+                heard, many tokens at once; the text is the decoder's own, only sooner. "relaxed"
+                is IBM's way: what the head is sure of, or the decoder finds likely, stands.
+                "off" writes token by token, as sampling always does.
             start_s: where to begin, in seconds.
             end_s: where to end, in seconds; None is the recording's end.
             on_progress: called with a fraction from 0 to 1, on the MLX thread or the caller's.
@@ -150,13 +150,74 @@ class GraniteSpeech:
             TypeError: `keywords` is a bare string, or `audio` of a wrong type.
             ValueError: any other option out of range or not for this model, or an empty keyword.
         """
-        spoken = None if language is None else spoken_language(language)
-        tags = tags_for(speakers, word_times)
-        task = Task(None, spoken, punctuate, read_keywords(keywords), tags)
+        task = transcription(keywords, language, punctuate, speakers, word_times)
         sampler = make_sampler(temperature, top_p, seed)
-        budget = self._checked_budget(max_new_tokens)
-        request = _Request(audio, sample_rate, start_s, end_s, task, sampler, budget, on_progress)
+        request = Request(
+            audio, sample_rate, start_s, end_s, task, sampler,
+            self._checked_budget(max_new_tokens), draft_use(speculative, temperature), on_progress,
+        )  # fmt: skip
         return self._listen(request)
+
+    def transcribe_batch(
+        self,
+        audio: Iterable[AudioSource],
+        *,
+        sample_rate: int | None = None,
+        keywords: Iterable[str] | Path | None = None,
+        language: str | None = None,
+        punctuate: bool = False,
+        speakers: bool = False,
+        word_times: bool = False,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        max_new_tokens: int | None = None,
+        speculative: Speculative = "exact",
+        batch_size: int = BATCH_SIZE,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> list[Transcript | GraniteError | TypeError | ValueError]:
+        """Write down what is said in many recordings, several at a time.
+
+        Each gets the text that `transcribe` gives it (in float32; in half precision the last bits
+        of a sum may differ, and with them now and then a word).
+
+        Args:
+            audio: recordings, each as in `transcribe`. They are read some at a time.
+            batch_size: the most recordings that are worked on at once. Each takes memory for its
+                keys and values: 160 kB a token for IBM's model in float32, half of it in bfloat16.
+            on_progress: called with a fraction of the whole, on the MLX thread or the caller's.
+
+        The other arguments are those of `transcribe`, for every recording.
+
+        Returns:
+            One for each recording, in order: its transcript, or the error that `transcribe` would
+            have raised about it.
+
+        Raises:
+            LanguageError, TypeError, ValueError: options that are wrong for every recording.
+        """
+        if isinstance(audio, (str, bytes, Path, np.ndarray)):
+            raise TypeError("audio must be a list of recordings; transcribe takes a single one.")
+        batch_size = whole_number("batch_size", batch_size, LARGEST_BATCH)
+        task = transcription(keywords, language, punctuate, speakers, word_times)
+        budget, drafts = self._checked_budget(max_new_tokens), draft_use(speculative, temperature)
+        # What is wrong with the options is no single recording's error.
+        self._checked_limit_s(task, budget)
+        make_sampler(temperature, top_p, seed)
+        requests = [
+            Request(
+                one, sample_rate, 0.0, None, task, make_sampler(temperature, top_p, seed), budget,
+                drafts, on_progress=None,
+            )
+            for one in audio
+        ]  # fmt: skip
+        progress = SharedProgress(len(requests), on_progress)
+        requests = [replace(r, on_progress=progress.of(n)) for n, r in enumerate(requests)]
+        results: list[Transcript | GraniteError | TypeError | ValueError] = []
+        n_read = READ_AHEAD * batch_size
+        for start in range(0, len(requests), n_read):
+            results += self._listen_to_all(requests[start : start + n_read], batch_size)
+        return results
 
     def translate(
         self,
@@ -190,7 +251,9 @@ class GraniteSpeech:
         task = Task(target, spoken, punctuate, read_keywords(keywords))
         sampler = make_sampler(temperature, top_p, seed)
         budget = self._checked_budget(max_new_tokens)
-        request = _Request(audio, sample_rate, start_s, end_s, task, sampler, budget, on_progress)
+        request = Request(
+            audio, sample_rate, start_s, end_s, task, sampler, budget, "off", on_progress
+        )
         return self._listen(request)
 
     def ctc_text(
@@ -214,7 +277,7 @@ class GraniteSpeech:
             end_s=end_s,
             max_duration_s=self.max_duration_s,
         )
-        return "" if _silence(samples) is not None else self._thread.run(self._spell, samples)
+        return "" if silence(samples) is not None else self._thread.run(self._spell, samples)
 
     def prompt_ids(self, instruction: str) -> tuple[list[int], int]:
         """Token ids of the prompt around an instruction, and where in it the audio belongs."""
@@ -238,90 +301,98 @@ class GraniteSpeech:
 
     def _checked_budget(self, max_new_tokens: int | None) -> int | None:
         most = self.config.text.max_position_embeddings - 1
-        if max_new_tokens is None:
-            return None
-        if isinstance(max_new_tokens, bool) or not isinstance(max_new_tokens, int):
-            raise TypeError(f"max_new_tokens must be a whole number, not {max_new_tokens!r}.")
-        if not 1 <= max_new_tokens <= most:
-            raise ValueError(f"max_new_tokens must be from 1 to {most}, not {max_new_tokens}.")
-        return max_new_tokens
+        return (
+            None if max_new_tokens is None else whole_number("max_new_tokens", max_new_tokens, most)
+        )
 
-    def _listen(self, request: _Request) -> Transcript:
+    def _listen(self, request: Request) -> Transcript:
         """The whole path, on the caller's thread but for what MLX computes."""
-        _ = self.network  # nothing is read for a closed model
-        task = request.task
-
         # 1. The question, which decides how much room is left for audio.
-        question = instruction(task, self.family)
-        limit_s = self._longest_audio_s(task, request.max_new_tokens)
+        # 2. The recording as samples: float32, mono, 16 kHz.
+        samples = self._read(request)
+        quiet = silence(samples)
+        if quiet is not None:
+            request.report(1.0)
+            return self._transcript(request, len(samples) / SAMPLE_RATE, None, [quiet])
+
+        # 3. Samples to features, to frames, to audio tokens, to the tokens of the answer.
+        (answered,) = self._thread.run(self._answer, [self._asked(request, samples)], 1)
+
+        # 4. Tokens to text, text to a transcript.
+        return self._written(request, samples, answered)
+
+    def _listen_to_all(
+        self, requests: Sequence[Request], batch_size: int
+    ) -> list[Transcript | GraniteError | TypeError | ValueError]:
+        """The same steps for several recordings; what is wrong with one stands in its place."""
+        results: dict[int, Transcript | GraniteError | TypeError | ValueError] = {}
+        heard: dict[int, np.ndarray] = {}
+        for n, request in enumerate(requests):
+            try:
+                samples = self._read(request)
+            except (GraniteError, TypeError, ValueError) as error:
+                results[n] = error
+                request.report(1.0)
+                continue
+            quiet = silence(samples)
+            if quiet is None:
+                heard[n] = samples
+            else:
+                duration_s = len(samples) / SAMPLE_RATE
+                results[n] = self._transcript(request, duration_s, None, [quiet])
+                request.report(1.0)
+        asked = [self._asked(requests[n], samples) for n, samples in heard.items()]
+        answered = self._thread.run(self._answer, asked, batch_size) if asked else []
+        for (n, samples), one in zip(heard.items(), answered, strict=True):
+            results[n] = self._written(requests[n], samples, one)
+        return [results[n] for n in range(len(requests))]
+
+    def _read(self, request: Request) -> np.ndarray:
+        """The first two steps."""
+        _ = self.network  # nothing is read for a closed model
+        return load_audio(
+            request.audio,
+            sample_rate=request.sample_rate,
+            start_s=request.start_s,
+            end_s=request.end_s,
+            max_duration_s=self._checked_limit_s(request.task, request.max_new_tokens),
+        )
+
+    def _checked_limit_s(self, task: Task, max_new_tokens: int | None) -> float:
+        """How many seconds of audio there is room for; ValueError where there is none."""
+        limit_s = self._longest_audio_s(task, max_new_tokens)
         if limit_s < SHORTEST_AUDIO_S:
             raise ValueError(
                 "keywords and max_new_tokens leave no room for audio in the model's context of "
                 f"{self.config.text.max_position_embeddings} tokens; give fewer."
             )
+        return limit_s
 
-        # 2. The recording as samples: float32, mono, 16 kHz.
-        samples = load_audio(
-            request.audio,
-            sample_rate=request.sample_rate,
-            start_s=request.start_s,
-            end_s=request.end_s,
-            max_duration_s=limit_s,
-        )
-        duration_s = len(samples) / SAMPLE_RATE
-        silence = _silence(samples)
-        if silence is not None:
-            request.report(1.0)
-            return self._transcript(request, duration_s, None, [silence])
+    def _asked(self, request: Request, samples: np.ndarray) -> Asked:
+        question = instruction(request.task, self.family)
+        prompt = self.tokenizer.prompt(question, system_prompt(self.family))
+        return Asked(
+            samples, prompt, request.task, request.sampler, request.max_new_tokens,
+            request.speculative, request.report,
+        )  # fmt: skip
 
-        # 3. Samples to features, to frames, to audio tokens, to the tokens of the answer.
-        answer, budget = self._thread.run(self._answer, request, samples, question)
+    def _answer(self, askeds: Sequence[Asked], n_rows: int) -> list[Answered]:
+        """The third step, on the MLX thread."""
+        recogniser = Recogniser(
+            self.network, self.config, self.features, self.tokenizer, self._second_head,
+            self._thread.checkpoint,
+        )  # fmt: skip
+        return recogniser.answer(askeds, n_rows)
 
-        # 4. Tokens to text, text to a transcript.
+    def _written(self, request: Request, samples: np.ndarray, answered: Answered) -> Transcript:
+        """The fourth step."""
+        answer, duration_s = answered.generated, len(samples) / SAMPLE_RATE
         text = self.tokenizer.decode(answer.ids).strip()
         end_s = request.start_s + duration_s
         segments = read_answer(text, self.family, request.start_s, end_s)
-        warnings = answer_warnings(answer, budget, task, self.family, segments)
+        warnings = answer_warnings(answer, answered.budget, request.task, self.family, segments)
         request.report(1.0)
         return self._transcript(request, duration_s, segments, warnings)
-
-    def _answer(
-        self, request: _Request, samples: np.ndarray, question: str
-    ) -> tuple[Generated, int]:
-        """The third step, on the MLX thread. Also tells how many tokens the answer may have."""
-        network, checkpoint = self.network, self._thread.checkpoint
-
-        # 3.1 Samples to features (1, T, 160), features to frames (1, T, D).
-        features = encoder_input(samples, self.features, network.dtype)
-        frames = network.encoder(features).frames
-        mx.eval(frames)
-        checkpoint()
-
-        # 3.2 Frames to audio tokens (n_audio, H).
-        audio = network.projector(frames)[0]
-        mx.eval(audio)
-        checkpoint()
-        request.report(0.3)
-
-        # 3.3 The question around the audio tokens, as embeddings (n, H).
-        prompt = network.embed_prompt(*self.prompt_ids(question), audio)
-
-        # 3.4 Embeddings to tokens.
-        budget = token_budget(
-            self.config,
-            len(prompt),
-            len(samples) / SAMPLE_RATE,
-            request.max_new_tokens,
-            answer_rate(request.task),
-        )
-
-        def on_step(n_tokens: int) -> None:
-            checkpoint()
-            request.report(0.3 + 0.7 * n_tokens / budget)
-
-        decoder, text = network.language_model, self.config.text
-        (answer,) = generate(decoder, text, [prompt], request.sampler, budget, on_step)
-        return answer, budget
 
     def _spell(self, samples: np.ndarray) -> str:
         """What the character head hears, on the MLX thread."""
@@ -331,7 +402,7 @@ class GraniteSpeech:
         return greedy_text(network.encoder.ctc_logits(frames)[0])
 
     def _unload(self) -> None:
-        self._network = None
+        self._network = self._second_head = None
         mx.clear_cache()
 
     def _longest_audio_s(self, task: Task, max_new_tokens: int | None) -> float:
@@ -341,7 +412,7 @@ class GraniteSpeech:
 
     def _transcript(
         self,
-        request: _Request,
+        request: Request,
         duration_s: float,
         segments: tuple[Segment, ...] | None,
         warnings: Iterable[TranscriptWarning],
@@ -359,15 +430,3 @@ class GraniteSpeech:
             warnings=tuple(warnings),
             keywords=report_keywords(task.keywords, text),
         )
-
-
-def _silence(samples: np.ndarray) -> TranscriptWarning | None:
-    """A warning when there is nothing to hear, so that no model is asked to invent it."""
-    if len(samples) < SHORTEST_AUDIO_S * SAMPLE_RATE:
-        milliseconds = math.ceil(1000 * len(samples) / SAMPLE_RATE)
-        return TranscriptWarning(
-            "too_short", f"{milliseconds} ms of audio are too short to hold a word.", None, None
-        )
-    if abs(samples).max() <= SILENCE_PEAK:
-        return TranscriptWarning("silence", "the recording is silent.", None, None)
-    return None

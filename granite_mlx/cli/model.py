@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO, Protocol, TypedDict, Unpack
 
+from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.transcript import Transcript
 
 BytesProgress = Callable[[int, int], None]
@@ -44,6 +45,7 @@ class SpeechModel(Protocol):
         *,
         speakers: bool = False,
         word_times: bool = False,
+        speculative: Speculative = "exact",
         on_progress: FractionProgress | None = None,
         **options: Unpack[RecognitionOptions],
     ) -> Transcript: ...

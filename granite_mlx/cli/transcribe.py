@@ -10,6 +10,7 @@ from granite_mlx.cli.arguments import add_recognition_arguments
 from granite_mlx.cli.batch import run_batch
 from granite_mlx.cli.model import FractionProgress, ModelLoader, RecognitionOptions, SpeechModel
 from granite_mlx.cli.screen import Screen
+from granite_mlx.decoding.speculative import SPECULATIVE, Speculative
 from granite_mlx.transcript import Transcript
 
 NAME = "transcribe"
@@ -27,6 +28,13 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     add_recognition_arguments(parser)
+    parser.add_argument(
+        "--speculative",
+        choices=SPECULATIVE,
+        default=SPECULATIVE[0],
+        help="exact: the same text, sooner, with drafts of the character head; relaxed: sooner "
+        "still, and at times another text; off: token by token (default: exact)",
+    )
     marks = parser.add_argument_group("marks in the text").add_mutually_exclusive_group()
     marks.add_argument(
         "--speakers", action="store_true", help="tell who is speaking (granite-speech-4.1-2b-plus)"
@@ -41,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int:
     """Transcribe the recordings. -> exit code."""
     marks = {"speakers": arguments.speakers, "word_times": arguments.word_times}
-    return run_batch(arguments, screen, load, partial(_transcribe, marks=marks))
+    transcribe = partial(_transcribe, marks=marks, speculative=arguments.speculative)
+    return run_batch(arguments, screen, load, transcribe)
 
 
 def _transcribe(
@@ -50,5 +59,8 @@ def _transcribe(
     options: RecognitionOptions,
     on_progress: FractionProgress,
     marks: dict[str, bool],
+    speculative: Speculative,
 ) -> Transcript:
-    return model.transcribe(audio, on_progress=on_progress, **marks, **options)
+    return model.transcribe(
+        audio, speculative=speculative, on_progress=on_progress, **marks, **options
+    )

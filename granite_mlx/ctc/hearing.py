@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import mlx.core as mx
+import numpy as np
 
 HIGHEST_ENTROPY = 0.7
 """In nats, of any frame: below it IBM takes the character head's text as it is, for 4.0."""
@@ -28,4 +29,4 @@ def highest_entropy(logits: mx.array) -> float:
     log_probs = logits.astype(mx.float32)
     log_probs = log_probs - mx.logsumexp(log_probs, axis=-1, keepdims=True)
     entropy = -mx.sum(mx.exp(log_probs) * log_probs, axis=-1)
-    return float(mx.max(entropy).item())
+    return float(np.array(mx.max(entropy)))

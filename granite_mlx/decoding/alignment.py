@@ -1,8 +1,7 @@
 """Where in a draft a text stands, after the two have parted.
 
-One row of Wagner and Fischer's table (1974) is kept: element j is the edit distance between what was
-emitted and the first j characters of the draft. A character more is one vector operation, so
-following a text costs microseconds a token.
+One row of Wagner and Fischer's table (1974) is kept: element j is the edit distance between what
+was emitted and the first j characters of the draft. A character more is one vector operation.
 """
 
 from __future__ import annotations

@@ -214,9 +214,7 @@ class _Rows:
         parts = [row.question.sampler(logits[n : n + 1]) for n, row in enumerate(rows)]
         return mx.concatenate(parts)
 
-    def _feed(
-        self, cache: RowCache, rows: Sequence[mx.array], n_read: Sequence[int]
-    ) -> mx.array:
+    def _feed(self, cache: RowCache, rows: Sequence[mx.array], n_read: Sequence[int]) -> mx.array:
         """Feed embeddings (n_i, H); the logits of the last `n_read` of each: (B, most, vocab)."""
         longest = max(map(len, rows))
         block = mx.stack([mx.pad(row, [(0, longest - len(row)), (0, 0)]) for row in rows])

@@ -8,13 +8,9 @@ in `pace.py`. Neither the audio nor the decoder is known here.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 from granite_mlx.decoding.alignment import Follower
-
-Speculative = Literal["exact", "relaxed", "off"]
-
-SPECULATIVE: tuple[Speculative, ...] = ("exact", "relaxed", "off")
 
 CHARACTERS_AT_ONCE = 400
 """Of a draft's rest that are turned into tokens: more than the longest draft has."""

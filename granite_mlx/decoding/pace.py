@@ -20,8 +20,7 @@ SWITCH_COST = 0.3
 """Of verifying anything, in calls for one token."""
 
 TOKEN_COST = 0.04
-"""Of each token in a call, likewise: 31 ms and 0.7 s at full size in float32 on two cores; about half
-of that by the bandwidth and arithmetic that Apple states for its chips."""
+"""Of each token in a call, likewise: 31 ms of 0.7 s at full size in float32 on two cores."""
 
 FORGETTING = 0.7
 """What past calls count against the last one."""

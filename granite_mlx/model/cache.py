@@ -33,7 +33,10 @@ class LayerCache:
 class Cache(Protocol):
     """What the decoder needs of a cache."""
 
-    layers: Sequence[LayerCache]
+    @property
+    def layers(self) -> Sequence[LayerCache]:
+        """A buffer for each layer of the decoder."""
+        ...
 
     @property
     def rope_offset(self) -> int | mx.array:

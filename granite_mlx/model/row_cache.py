@@ -27,9 +27,7 @@ class RowCache:
         n_positions: the most positions that any row will ever write, filling included.
     """
 
-    def __init__(
-        self, config: TextConfig, dtype: mx.Dtype, n_slots: int, n_positions: int
-    ) -> None:
+    def __init__(self, config: TextConfig, dtype: mx.Dtype, n_slots: int, n_positions: int) -> None:
         self.capacity = -(-n_positions // CAPACITY_STEP) * CAPACITY_STEP
         shape = (n_slots, config.num_key_value_heads, self.capacity, config.head_dim)
         self.layers: list[LayerCache] = [

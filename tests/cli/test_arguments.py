@@ -61,6 +61,7 @@ def test_without_options_the_model_gets_its_own_defaults(
             "max_new_tokens": None,
             "start_s": 0.0,
             "end_s": None,
+            "speculative": "exact",
             "speakers": False,
             "word_times": False,
         }

@@ -1,0 +1,180 @@
+"""Samples to the tokens of answers, on the MLX thread: the part of the path that MLX computes.
+
+One recording is a batch of one. In a batch, recordings of similar length are encoded together, and
+their answers are written together; each gets what it would get alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+
+from granite_mlx.audio.features import FeatureConfig, encoder_input
+from granite_mlx.audio.files import SAMPLE_RATE
+from granite_mlx.ctc.greedy import greedy_text
+from granite_mlx.ctc.hearing import Hearing, highest_entropy
+from granite_mlx.ctc.second_head import SecondHead
+from granite_mlx.decoding.batch import Question, answers
+from granite_mlx.decoding.budget import answer_rate, token_budget
+from granite_mlx.decoding.drafts import NoDraft, TextDraft
+from granite_mlx.decoding.generate import Generated
+from granite_mlx.decoding.prompts import Task
+from granite_mlx.decoding.sampling import Sampler
+from granite_mlx.decoding.speculative import Speculative
+from granite_mlx.decoding.tokenizer import SpeechTokenizer
+from granite_mlx.decoding.verification import likely
+from granite_mlx.model.config import SpeechConfig
+from granite_mlx.model.speech_model import SpeechModel
+
+ENCODED = 0.3
+"""Of the work on a recording, when its tokens begin."""
+
+MOST_PADDING = 0.25
+"""Of the frames of recordings that are encoded together, those that may be padding."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Samples and what is asked about them.
+
+    Attributes:
+        prompt: the rendered conversation.
+        report: called with the part of this recording's work that is done.
+    """
+
+    samples: np.ndarray
+    prompt: str
+    task: Task
+    sampler: Sampler
+    max_new_tokens: int | None
+    speculative: Speculative
+    report: Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The tokens of an answer, of which there might have been `budget`."""
+
+    generated: Generated
+    budget: int
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """The networks and what belongs to them. `checkpoint` is called between steps."""
+
+    network: SpeechModel
+    config: SpeechConfig
+    features: FeatureConfig
+    tokenizer: SpeechTokenizer
+    second_head: SecondHead | None
+    checkpoint: Callable[[], None]
+
+    def answer(self, askeds: Sequence[Asked], n_rows: int = 1) -> list[Answered]:
+        """The answers in the order of the recordings, up to `n_rows` at a time."""
+        # The longest first: what ends the batch is then short, and neighbours are alike.
+        order = sorted(range(len(askeds)), key=lambda n: -len(askeds[n].samples))
+        sure: dict[int, Answered] = {}
+        asking: list[tuple[int, Question]] = []
+
+        def questions() -> Iterator[Question]:
+            lengths = [self.features.n_frames(len(askeds[n].samples)) for n in order]
+            for group in groups(lengths, n_rows):
+                members = [order[place] for place in group]
+                heard = self._hear([askeds[n] for n in members])
+                for n, (audio, hearing) in zip(members, heard, strict=True):
+                    question, text = self._question(askeds[n], audio, hearing)
+                    if text is None:
+                        asking.append((n, question))
+                        yield question
+                    else:
+                        ids = self.tokenizer.encode(text)[: question.budget]
+                        sure[n] = Answered(Generated(tuple(ids), True), question.budget)
+
+        done: dict[int, Answered] = {}
+        rows = answers(self.network.language_model, self.config.text, questions(), n_rows)
+        for number, generated in rows:
+            n, question = asking[number]
+            done[n] = Answered(generated, question.budget)
+        return [sure[n] if n in sure else done[n] for n in range(len(askeds))]
+
+    def _hear(self, askeds: Sequence[Asked]) -> Iterator[tuple[mx.array, Hearing | None]]:
+        """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear."""
+        # Samples to features (1, T, 160), features to frames (B, T, D).
+        dtype = self.network.dtype
+        features = [encoder_input(one.samples, self.features, dtype) for one in askeds]
+        lengths = [one.shape[1] for one in features]
+        longest = max(lengths)
+        block = mx.concatenate(
+            [mx.pad(f, [(0, 0), (0, longest - f.shape[1]), (0, 0)]) for f in features]
+        )
+        n_frames = mx.array(lengths) if min(lengths) < longest else None
+        encoded = self.network.encoder(block, n_frames)
+        mx.eval(encoded.frames)
+        self.checkpoint()
+
+        # Frames to audio tokens (B, n_audio, H).
+        audio = self.network.projector(encoded.frames, n_frames)
+        mx.eval(audio)
+        self.checkpoint()
+        for row, (asked, n) in enumerate(zip(askeds, lengths, strict=True)):
+            asked.report(ENCODED)
+            hearing = None
+            if asked.speculative != "off":
+                hearing = self._heard(encoded.frames[row, :n], encoded.mid_logits[row, :n])
+            n_audio = -(-n // self.config.window_size) * self.config.n_queries
+            yield audio[row, :n_audio], hearing
+
+    def _heard(self, frames: mx.array, mid_logits: mx.array) -> Hearing:
+        """What the heads say of one recording: the second one where there is one."""
+        logits = self.network.encoder.ctc_logits(frames)
+        text = greedy_text(logits)
+        if self.second_head is not None:
+            text = self.tokenizer.decode(self.second_head.token_ids(frames, mid_logits)).strip()
+        return Hearing(text, highest_entropy(logits))
+
+    def _question(
+        self, asked: Asked, audio: mx.array, hearing: Hearing | None
+    ) -> tuple[Question, str | None]:
+        """What the decoder is asked, or the text that needs no decoder."""
+        prompt = self.network.embed_prompt(*self.tokenizer.encode_prompt(asked.prompt), audio)
+        duration_s = len(asked.samples) / SAMPLE_RATE
+        rate = answer_rate(asked.task)
+        budget = token_budget(self.config, len(prompt), duration_s, asked.max_new_tokens, rate)
+
+        def on_tokens(n_tokens: int) -> None:
+            self.checkpoint()
+            asked.report(ENCODED + (1 - ENCODED) * n_tokens / budget)
+
+        question = Question(prompt, budget, NoDraft(), 0, None, asked.sampler, on_tokens)
+        if hearing is None:
+            return question, None
+        # Between a prompt that ends with "ASSISTANT:" and its answer there is a space.
+        lead = "" if asked.prompt[-1:].isspace() else " "
+        tokenizer, end = self.tokenizer, self.config.text.eos_token_id
+        draft = TextDraft(lead + hearing.text, tokenizer.encode, tokenizer.decode, end)
+        if asked.speculative == "relaxed":
+            # IBM's three steps: a text that is sure stands; the rest is looked at as a whole, and
+            # what is likely of it stands; behind that the decoder writes on.
+            plain = not (asked.task.punctuate or asked.task.keywords or asked.task.tags)
+            text = hearing.text if hearing.is_sure and plain else None
+            return Question(prompt, budget, draft, budget, likely(), on_tokens=on_tokens), text
+        return Question(prompt, budget, draft, on_tokens=on_tokens), None
+
+
+def groups(lengths: Sequence[int], n_most: int) -> Iterator[range]:
+    """Neighbours in a descending list of lengths that are encoded together."""
+    start = 0
+    while start < len(lengths):
+        end, n_real = start, 0
+        while end < min(len(lengths), start + n_most):
+            n_real += lengths[end]
+            n_computed = lengths[start] * (end + 1 - start)
+            if n_computed - n_real > MOST_PADDING * n_computed:
+                break
+            end += 1
+        yield range(start, end)
+        start = end

@@ -1,0 +1,96 @@
+"""One recording and what is wanted of it, checked before any work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from granite_mlx.audio.files import SAMPLE_RATE, AudioSource
+from granite_mlx.decoding.keywords import read_keywords
+from granite_mlx.decoding.languages import spoken_language
+from granite_mlx.decoding.prompts import Task, tags_for
+from granite_mlx.decoding.sampling import Sampler
+from granite_mlx.decoding.speculative import Speculative
+from granite_mlx.transcript import TranscriptWarning
+
+SHORTEST_AUDIO_S = 0.04
+"""Less than two encoder frames holds no word."""
+
+SILENCE_PEAK = 1 / 32768
+"""A recording in which no sample exceeds the smallest step of 16 bits is silent."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One recording and what is wanted of it, checked."""
+
+    audio: AudioSource
+    sample_rate: int | None
+    start_s: float
+    end_s: float | None
+    task: Task
+    sampler: Sampler
+    max_new_tokens: int | None
+    speculative: Speculative
+    on_progress: Callable[[float], None] | None
+
+    def report(self, fraction: float) -> None:
+        """Tell the caller how far the work is."""
+        if self.on_progress is not None:
+            self.on_progress(fraction)
+
+
+class SharedProgress:
+    """Makes one fraction of those of several recordings."""
+
+    def __init__(self, n_recordings: int, on_progress: Callable[[float], None] | None) -> None:
+        self._fractions = [0.0] * n_recordings
+        self._on_progress = on_progress
+
+    def of(self, recording: int) -> Callable[[float], None]:
+        """What one recording reports to."""
+
+        def report(fraction: float) -> None:
+            self._fractions[recording] = fraction
+            if self._on_progress is not None:
+                self._on_progress(sum(self._fractions) / len(self._fractions))
+
+        return report
+
+
+def transcription(
+    keywords: Iterable[str] | Path | None,
+    language: str | None,
+    punctuate: bool,
+    speakers: bool,
+    word_times: bool,
+) -> Task:
+    """What to ask for a transcript, checked."""
+    spoken = None if language is None else spoken_language(language)
+    tags = tags_for(speakers, word_times)
+    return Task(None, spoken, punctuate, read_keywords(keywords), tags)
+
+
+def silence(samples: np.ndarray) -> TranscriptWarning | None:
+    """A warning when there is nothing to hear, so that no model is asked to invent it."""
+    if len(samples) < SHORTEST_AUDIO_S * SAMPLE_RATE:
+        milliseconds = math.ceil(1000 * len(samples) / SAMPLE_RATE)
+        return TranscriptWarning(
+            "too_short", f"{milliseconds} ms of audio are too short to hold a word.", None, None
+        )
+    if abs(samples).max() <= SILENCE_PEAK:
+        return TranscriptWarning("silence", "the recording is silent.", None, None)
+    return None
+
+
+def whole_number(name: str, value: int, most: int) -> int:
+    """An option from 1 to `most`; TypeError or ValueError where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}.")
+    if not 1 <= value <= most:
+        raise ValueError(f"{name} must be from 1 to {most}, not {value}.")
+    return value
