@@ -10,6 +10,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+LONGEST_MATCH = 8
+"""Characters: more of the same say nothing more about the place."""
+
 Row: TypeAlias = np.ndarray[Any, np.dtype[np.int32]]
 
 
@@ -33,12 +36,22 @@ def code_points(text: str) -> Row:
     return np.array([ord(character) for character in text], dtype=np.int32)
 
 
-def best_place(row: Row) -> int:
+def next_matches(matches: Row, draft: Row, character: str) -> Row:
+    """How many characters before each place are the last ones emitted, after one more of those."""
+    new = np.zeros_like(matches)
+    new[1:] = np.where(draft == ord(character), matches[:-1] + 1, 0)
+    return new
+
+
+def best_place(row: Row, matches: Row) -> int:
     """How many characters of the draft the emitted text most probably stands for.
 
-    Of several the last one: a word that was replaced is commoner than one that was put in.
+    A stretch that is the same just before the place counts for it: distance alone would take
+    "big cat" for "cat sat" as readily as for "cat". Of several places the last one: a word that was
+    replaced is commoner than one that was put in.
     """
-    return len(row) - 1 - int(np.argmin(row[::-1]))
+    score = 2 * row - np.minimum(matches, LONGEST_MATCH)
+    return len(row) - 1 - int(np.argmin(score[::-1]))
 
 
 class Follower:
@@ -48,16 +61,21 @@ class Follower:
         self.draft = draft
         # Character by character, since the lower case of a whole text may be longer.
         self._draft = code_points("".join(_lowered(character) for character in draft))
-        self._row, self._emitted = first_row(draft), ""
+        self._restart()
 
     def rest(self, emitted: str) -> str:
         """What the draft says behind the emitted text, which usually continues the last one."""
         if not emitted.startswith(self._emitted):
-            self._row, self._emitted = first_row(self.draft), ""
-        for character in emitted[len(self._emitted) :]:
-            self._row = next_row(self._row, self._draft, _lowered(character))
+            self._restart()
+        for character in map(_lowered, emitted[len(self._emitted) :]):
+            self._row = next_row(self._row, self._draft, character)
+            self._matches = next_matches(self._matches, self._draft, character)
         self._emitted = emitted
-        return self.draft[best_place(self._row) :]
+        return self.draft[best_place(self._row, self._matches) :]
+
+    def _restart(self) -> None:
+        self._row, self._emitted = first_row(self.draft), ""
+        self._matches = np.zeros_like(self._row)
 
 
 def _lowered(character: str) -> str:

@@ -1,0 +1,200 @@
+"""Rows with drafts, right and wrong ones: each gets what plain greedy decoding gives it alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from granite_mlx.decoding.batch import Question, answer, answers
+from granite_mlx.decoding.generate import Generated, generate
+from granite_mlx.decoding.sampling import greedy, make_sampler
+from granite_mlx.decoding.verification import likely
+from granite_mlx.model.config import parse_config
+from granite_mlx.model.decoder import GraniteDecoder
+
+from ..model.tiny import CONFIG, changed, network
+
+TEXT = parse_config(CONFIG).text
+LENGTHS = (9, 1, 40, 14, 23, 9)
+
+
+class Counted:
+    """A decoder whose calls are counted."""
+
+    def __init__(self, decoder: GraniteDecoder) -> None:
+        self._decoder, self.n_calls = decoder, 0
+
+    def __call__(self, *arguments: Any) -> mx.array:
+        self.n_calls += 1
+        return self._decoder(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._decoder, name)
+
+
+class Guess:
+    """A draft that knows the answer, but for every `wrong_each`th token of it."""
+
+    def __init__(self, ids: Sequence[int], wrong_each: int = 0) -> None:
+        self.ids = [
+            5 if wrong_each and n % wrong_each == wrong_each - 1 else i for n, i in enumerate(ids)
+        ]
+
+    def propose(self, emitted: Sequence[int], n_most: int) -> list[int]:
+        return self.ids[len(emitted) :][:n_most]
+
+
+@pytest.fixture(scope="module")
+def plain() -> GraniteDecoder:
+    return network().language_model
+
+
+@pytest.fixture
+def decoder(plain: GraniteDecoder) -> Any:
+    return Counted(plain)
+
+
+def prompt(n_tokens: int, seed: int = 0) -> mx.array:
+    rng = np.random.default_rng(seed)
+    return mx.array(rng.normal(0, 0.2, (n_tokens, TEXT.hidden_size)).astype(np.float32))
+
+
+PROMPTS = [prompt(n, seed=seed) for seed, n in enumerate(LENGTHS)]
+
+
+def alone(decoder: GraniteDecoder, one: mx.array, n_tokens: int) -> Generated:
+    return generate(decoder, TEXT, [one], greedy, n_tokens)[0]
+
+
+@pytest.mark.parametrize("n_tokens", [1, 2, 15, 40])
+def test_without_drafts(plain: GraniteDecoder, decoder: Any, n_tokens: int) -> None:
+    wanted = alone(plain, PROMPTS[0], n_tokens)
+    assert answer(decoder, TEXT, Question(PROMPTS[0], n_tokens)) == wanted
+    assert len(wanted.ids) == n_tokens == decoder.n_calls  # no token is computed in vain
+
+
+def test_a_right_draft_needs_few_calls(plain: GraniteDecoder, decoder: Any) -> None:
+    wanted = alone(plain, PROMPTS[0], 60)
+    question = Question(PROMPTS[0], 60, Guess(wanted.ids), first_draft=59)
+    assert answer(decoder, TEXT, question) == wanted
+    assert decoder.n_calls == 1
+    assert answer(decoder, TEXT, Question(PROMPTS[0], 60, Guess(wanted.ids))) == wanted
+    assert decoder.n_calls <= 3
+
+
+@pytest.mark.parametrize("wrong_each", [1, 2, 3, 5, 10])
+def test_wrong_drafts_change_nothing(plain: GraniteDecoder, decoder: Any, wrong_each: int) -> None:
+    for one in PROMPTS[:3]:
+        wanted = alone(plain, one, 60)
+        assert 5 not in wanted.ids
+        decoder.n_calls = 0
+        assert answer(decoder, TEXT, Question(one, 60, Guess(wanted.ids, wrong_each))) == wanted
+        assert decoder.n_calls <= 60
+        if wrong_each >= 5:
+            assert decoder.n_calls <= 2 * 60 // wrong_each
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 4, 8])
+@pytest.mark.parametrize("kind", ["none", "right", "wrong", "mixed"])
+def test_rows_of_a_batch_get_what_they_get_alone(
+    plain: GraniteDecoder, decoder: Any, n_rows: int, kind: str
+) -> None:
+    budgets = [20, 3, 31, 1, 12, 40]
+    wanted = [alone(plain, one, n) for one, n in zip(PROMPTS, budgets, strict=True)]
+    drafts: list[Any] = [
+        {"none": {}, "right": {"draft": Guess(w.ids)}, "wrong": {"draft": Guess(w.ids, 1)},
+         "mixed": {"draft": Guess(w.ids, n + 1)} if n % 2 else {}}[kind]
+        for n, w in enumerate(wanted)
+    ]  # fmt: skip
+    questions = [
+        Question(one, n, **draft) for one, n, draft in zip(PROMPTS, budgets, drafts, strict=True)
+    ]
+    got = dict(answers(decoder, TEXT, iter(questions), n_rows))
+    assert [got[n] for n in range(len(questions))] == wanted
+    assert len({w.ids for w in wanted}) == len(wanted)
+
+
+def test_a_batch_needs_fewer_calls(plain: GraniteDecoder, decoder: Any) -> None:
+    questions = [Question(one, 20) for one in PROMPTS]
+    list(answers(decoder, TEXT, questions, len(questions)))
+    assert decoder.n_calls == 20
+
+
+@pytest.mark.parametrize("with_drafts", [False, True])
+def test_ends_are_found_wherever_they_are(plain: GraniteDecoder, with_drafts: bool) -> None:
+    """In a draft, behind it, and with rows that go on."""
+    answered = [alone(plain, one, 30) for one in PROMPTS]
+    end = answered[0].ids[7]
+    text = parse_config(changed("text_config.eos_token_id", end)).text
+    wanted = [generate(plain, text, [one], greedy, 30)[0] for one in PROMPTS]
+    assert any(w.finished for w in wanted)
+    questions = [
+        Question(one, 30, Guess(a.ids)) if with_drafts else Question(one, 30)
+        for one, a in zip(PROMPTS, answered, strict=True)
+    ]
+    for n_rows in (1, 3):
+        got = dict(answers(plain, text, questions, n_rows))
+        assert [got[n] for n in range(len(questions))] == wanted
+
+
+def test_questions_are_taken_when_there_is_room(plain: GraniteDecoder) -> None:
+    taken = 0
+
+    def questions() -> Any:
+        nonlocal taken
+        for one in PROMPTS:
+            taken += 1
+            yield Question(one, 3)
+
+    rows = answers(plain, TEXT, questions(), 2)
+    next(rows)
+    assert taken == 2
+    assert len(list(rows)) == len(PROMPTS) - 1
+
+
+def test_sampled_rows_are_those_of_the_seed(plain: GraniteDecoder) -> None:
+    wanted = [
+        generate(plain, TEXT, [one], make_sampler(3.0, 0.95, 7), 12)[0] for one in PROMPTS[:3]
+    ]
+    questions = [Question(one, 12, sampler=make_sampler(3.0, 0.95, 7)) for one in PROMPTS[:3]]
+    got = dict(answers(plain, TEXT, questions, 3))
+    assert [got[n] for n in range(3)] == wanted
+
+
+def test_a_first_rule_lets_likely_tokens_stand(plain: GraniteDecoder) -> None:
+    wanted = alone(plain, PROMPTS[0], 20)
+    draft = Guess(wanted.ids, 4)  # its fourth token is wrong
+    all_of_it = Question(PROMPTS[0], 20, draft, 8, likely(1e-30))
+    got = answer(plain, TEXT, all_of_it)
+    assert list(got.ids[:8]) == draft.ids[:8]
+    assert got.ids[8:] != wanted.ids[8:]
+    nothing_but_the_decoder = Question(PROMPTS[0], 20, draft, 8, likely(1.1))
+    assert answer(plain, TEXT, nothing_but_the_decoder) == wanted
+
+
+def test_it_tells_how_far_it_is_and_can_be_stopped(plain: GraniteDecoder) -> None:
+    steps: list[int] = []
+    answer(plain, TEXT, Question(PROMPTS[0], 5, on_tokens=steps.append))
+    assert steps == [1, 2, 3, 4, 5]
+
+    def stop(n_tokens: int) -> None:
+        if n_tokens == 3:
+            raise KeyError(n_tokens)
+
+    with pytest.raises(KeyError):
+        answer(plain, TEXT, Question(PROMPTS[0], 50, on_tokens=stop))
+
+
+@pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
+def test_half_precision(dtype: mx.Dtype) -> None:
+    half = network(dtype).language_model
+    questions = [Question(one.astype(dtype), 5) for one in PROMPTS[:3]]
+    got = dict(answers(half, TEXT, questions, 3))
+    assert [len(got[n].ids) for n in range(3)] == [5, 5, 5]
+    assert set(got[0].ids) != {0}  # argmax of NaN
+
+
+def test_no_questions(plain: GraniteDecoder) -> None:
+    assert list(answers(plain, TEXT, [], 4)) == []
