@@ -19,7 +19,7 @@ from granite_mlx.ctc.hearing import Hearing, highest_entropy
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.batch import Question, answers
 from granite_mlx.decoding.budget import answer_rate, token_budget
-from granite_mlx.decoding.drafts import NoDraft, TextDraft
+from granite_mlx.decoding.drafts import TextDraft
 from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.prompts import Task
 from granite_mlx.decoding.sampling import Sampler
@@ -32,7 +32,7 @@ from granite_mlx.model.speech_model import SpeechModel
 ENCODED = 0.3
 """Of the work on a recording, when its tokens begin."""
 
-MOST_PADDING = 0.25
+MOST_PADDING = 0.1
 """Of the frames of recordings that are encoded together, those that may be padding."""
 
 
@@ -149,20 +149,19 @@ class Recogniser:
             self.checkpoint()
             asked.report(ENCODED + (1 - ENCODED) * n_tokens / budget)
 
-        question = Question(prompt, budget, NoDraft(), 0, None, asked.sampler, on_tokens)
         if hearing is None:
-            return question, None
+            return Question(prompt, budget, sampler=asked.sampler, on_tokens=on_tokens), None
         # Between a prompt that ends with "ASSISTANT:" and its answer there is a space.
         lead = "" if asked.prompt[-1:].isspace() else " "
         tokenizer, end = self.tokenizer, self.config.text.eos_token_id
         draft = TextDraft(lead + hearing.text, tokenizer.encode, tokenizer.decode, end)
-        if asked.speculative == "relaxed":
-            # IBM's three steps: a text that is sure stands; the rest is looked at as a whole, and
-            # what is likely of it stands; behind that the decoder writes on.
-            plain = not (asked.task.punctuate or asked.task.keywords or asked.task.tags)
-            text = hearing.text if hearing.is_sure and plain else None
-            return Question(prompt, budget, draft, budget, likely(), on_tokens=on_tokens), text
-        return Question(prompt, budget, draft, on_tokens=on_tokens), None
+        if asked.speculative == "exact":
+            return Question(prompt, budget, draft, on_tokens=on_tokens), None
+        # IBM's three steps: a text that the head is sure of stands; what the decoder finds likely
+        # of another one, looked at as a whole, stands; behind that the decoder writes on.
+        plain = not (asked.task.punctuate or asked.task.keywords or asked.task.tags)
+        text = hearing.text if hearing.is_sure and plain else None
+        return Question(prompt, budget, draft, budget, likely(), on_tokens=on_tokens), text
 
 
 def groups(lengths: Sequence[int], n_most: int) -> Iterator[range]:

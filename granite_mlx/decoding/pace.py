@@ -22,7 +22,7 @@ SWITCH_COST = 0.3
 TOKEN_COST = 0.04
 """Of each token in a call, likewise: 31 ms of 0.7 s at full size in float32 on two cores."""
 
-FORGETTING = 0.7
+FORGETTING = 0.8
 """What past calls count against the last one."""
 
 
@@ -34,7 +34,7 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        self._n_right, self._n_wrong = 3.0, 0.2  # a character head is right in most of its words
+        self._n_right, self._n_wrong = 2.0, 0.1  # a character head is right in most of its words
         self._pause = SHORTEST_PAUSE
         self._wait = 0
         self._probing = False

@@ -51,7 +51,9 @@ def test_drafts_that_always_fail_cost_at_most_a_twentieth(n_tokens: int) -> None
     assert cost(n_tokens, 0.0) <= 1.05 * n_tokens
 
 
-@pytest.mark.parametrize(("right", "gain"), [(1.0, 10), (0.95, 5), (0.9, 3.5), (0.8, 2), (0.5, 1)])
+@pytest.mark.parametrize(
+    ("right", "gain"), [(1.0, 10), (0.95, 5), (0.9, 3.5), (0.8, 2), (0.5, 1.1)]
+)
 def test_drafts_that_are_right_pay(right: float, gain: float) -> None:
     assert mean_cost(200, right) <= 200 / gain
 
@@ -62,15 +64,16 @@ def test_it_begins_with_confidence() -> None:
 
 def test_lengths_follow_what_was_right() -> None:
     pace = Pace()
-    for _ in range(5):
-        pace.verified(LONGEST_DRAFT, LONGEST_DRAFT)
-    assert pace.length() == LONGEST_DRAFT
-    lengths = []
-    for _ in range(3):
-        pace.verified(8, 1)
+    pace.verified(LONGEST_DRAFT, LONGEST_DRAFT)
+    lengths = [pace.length()]
+    for _ in range(8):
+        pace.verified(8, 4)
         lengths.append(pace.length())
-    assert lengths == sorted(lengths, reverse=True)
-    assert lengths[-1] < lengths[0] < LONGEST_DRAFT
+    assert lengths[0] == LONGEST_DRAFT
+    assert 0 < lengths[-1] < LONGEST_DRAFT
+    for _ in range(8):
+        pace.verified(8, 8)
+    assert pace.length() > lengths[-1]
 
 
 def fail(pace: Pace) -> int:
