@@ -152,7 +152,7 @@ class Recogniser:
         if hearing is None:
             return Question(prompt, budget, sampler=asked.sampler, on_tokens=on_tokens), None
         # Between a prompt that ends with "ASSISTANT:" and its answer there is a space.
-        lead = "" if asked.prompt[-1:].isspace() else " "
+        lead = "" if not hearing.text or asked.prompt[-1:].isspace() else " "
         tokenizer, end = self.tokenizer, self.config.text.eos_token_id
         draft = TextDraft(lead + hearing.text, tokenizer.encode, tokenizer.decode, end)
         if asked.speculative == "exact":

@@ -1,4 +1,4 @@
-"""One recording and what is wanted of it, checked before any work."""
+"""One recording and what is wanted of it, checked before any work; and what comes of it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from granite_mlx.audio.files import SAMPLE_RATE, AudioSource
-from granite_mlx.decoding.keywords import read_keywords
+from granite_mlx.decoding.keywords import read_keywords, report_keywords
 from granite_mlx.decoding.languages import spoken_language
 from granite_mlx.decoding.prompts import Task, tags_for
 from granite_mlx.decoding.sampling import Sampler
 from granite_mlx.decoding.speculative import Speculative
-from granite_mlx.transcript import TranscriptWarning
+from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 
 SHORTEST_AUDIO_S = 0.04
 """Less than two encoder frames holds no word."""
@@ -85,6 +85,28 @@ def silence(samples: np.ndarray) -> TranscriptWarning | None:
     if abs(samples).max() <= SILENCE_PEAK:
         return TranscriptWarning("silence", "the recording is silent.", None, None)
     return None
+
+
+def transcript_of(
+    request: Request,
+    model_id: str,
+    duration_s: float,
+    segments: tuple[Segment, ...] | None,
+    warnings: Iterable[TranscriptWarning],
+) -> Transcript:
+    """What the caller gets; `segments` is None where there was nothing to ask the model."""
+    task = request.task
+    text = None if segments is None else "\n".join(segment.text for segment in segments)
+    return Transcript(
+        segments=segments or (),
+        language=task.spoken,
+        target_language=task.to,
+        task="transcribe" if task.to is None else "translate",
+        duration_s=duration_s,
+        model=model_id,
+        warnings=tuple(warnings),
+        keywords=report_keywords(task.keywords, text),
+    )
 
 
 def whole_number(name: str, value: int, most: int) -> int:

@@ -19,7 +19,7 @@ from granite_mlx.ctc.greedy import greedy_text
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.answer import answer_warnings, read_answer
 from granite_mlx.decoding.budget import answer_rate, longest_audio_s
-from granite_mlx.decoding.keywords import read_keywords, report_keywords
+from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import translation_pair
 from granite_mlx.decoding.prompts import Task, instruction, system_prompt
 from granite_mlx.decoding.sampling import make_sampler
@@ -37,10 +37,11 @@ from granite_mlx.request import (
     Request,
     SharedProgress,
     silence,
+    transcript_of,
     transcription,
     whole_number,
 )
-from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
+from granite_mlx.transcript import Transcript
 
 BATCH_SIZE = 8
 """Recordings that are worked on at once."""
@@ -313,7 +314,7 @@ class GraniteSpeech:
         quiet = silence(samples)
         if quiet is not None:
             request.report(1.0)
-            return self._transcript(request, len(samples) / SAMPLE_RATE, None, [quiet])
+            return transcript_of(request, self.model_id, len(samples) / SAMPLE_RATE, None, [quiet])
 
         # 3. Samples to features, to frames, to audio tokens, to the tokens of the answer.
         (answered,) = self._thread.run(self._answer, [self._asked(request, samples)], 1)
@@ -339,7 +340,7 @@ class GraniteSpeech:
                 heard[n] = samples
             else:
                 duration_s = len(samples) / SAMPLE_RATE
-                results[n] = self._transcript(request, duration_s, None, [quiet])
+                results[n] = transcript_of(request, self.model_id, duration_s, None, [quiet])
                 request.report(1.0)
         asked = [self._asked(requests[n], samples) for n, samples in heard.items()]
         answered = self._thread.run(self._answer, asked, batch_size) if asked else []
@@ -392,7 +393,7 @@ class GraniteSpeech:
         segments = read_answer(text, self.family, request.start_s, end_s)
         warnings = answer_warnings(answer, answered.budget, request.task, self.family, segments)
         request.report(1.0)
-        return self._transcript(request, duration_s, segments, warnings)
+        return transcript_of(request, self.model_id, duration_s, segments, warnings)
 
     def _spell(self, samples: np.ndarray) -> str:
         """What the character head hears, on the MLX thread."""
@@ -409,24 +410,3 @@ class GraniteSpeech:
         n_text_tokens = len(self.prompt_ids(instruction(task, self.family))[0])
         frames_per_second, rate = self.features.frames_per_second, answer_rate(task)
         return longest_audio_s(self.config, frames_per_second, n_text_tokens, max_new_tokens, rate)
-
-    def _transcript(
-        self,
-        request: Request,
-        duration_s: float,
-        segments: tuple[Segment, ...] | None,
-        warnings: Iterable[TranscriptWarning],
-    ) -> Transcript:
-        """What the caller gets; `segments` is None where there was nothing to ask the model."""
-        task = request.task
-        text = None if segments is None else "\n".join(segment.text for segment in segments)
-        return Transcript(
-            segments=segments or (),
-            language=task.spoken,
-            target_language=task.to,
-            task="transcribe" if task.to is None else "translate",
-            duration_s=duration_s,
-            model=self.model_id,
-            warnings=tuple(warnings),
-            keywords=report_keywords(task.keywords, text),
-        )

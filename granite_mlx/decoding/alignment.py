@@ -57,6 +57,10 @@ def best_place(row: Row, matches: Row) -> int:
 class Follower:
     """Follows an emitted text along a draft; capital letters do not matter."""
 
+    _row: Row
+    _matches: Row
+    _emitted: str
+
     def __init__(self, draft: str) -> None:
         self.draft = draft
         # Character by character, since the lower case of a whole text may be longer.
@@ -74,8 +78,9 @@ class Follower:
         return self.draft[best_place(self._row, self._matches) :]
 
     def _restart(self) -> None:
-        self._row, self._emitted = first_row(self.draft), ""
+        self._row = first_row(self.draft)
         self._matches = np.zeros_like(self._row)
+        self._emitted = ""
 
 
 def _lowered(character: str) -> str:

@@ -203,16 +203,9 @@ class _Rows:
         """Feed a token of each row (B,) and choose the next ones (B,)."""
         assert self._cache is not None
         hidden = self._decoder(self._decoder.embed(tokens[:, None]), self._cache)[:, -1]
-        chosen = self._choose(self.rows, self._decoder.logits(hidden))
+        chosen = _chosen([row.question.sampler for row in self.rows], self._decoder.logits(hidden))
         mx.async_eval(chosen)  # type: ignore[no-untyped-call]
         return chosen
-
-    def _choose(self, rows: Sequence[_Row], logits: mx.array) -> mx.array:
-        """(B, vocab) -> (B,)."""
-        if all(row.question.sampler is greedy for row in rows):
-            return greedy(logits)
-        parts = [row.question.sampler(logits[n : n + 1]) for n, row in enumerate(rows)]
-        return mx.concatenate(parts)
 
     def _feed(self, cache: RowCache, rows: Sequence[mx.array], n_read: Sequence[int]) -> mx.array:
         """Feed embeddings (n_i, H); the logits of the last `n_read` of each: (B, most, vocab)."""
@@ -254,25 +247,34 @@ class _Rows:
             logits: (B, most, vocab), beginning where each draft's first token is chosen.
             before: tokens of each row in front of its draft.
         """
-        best = mx.argmax(logits, axis=-1)  # (B, most)
+        best: list[list[int]] = np.array(mx.argmax(logits, axis=-1)).tolist()  # (B, most)
         kept = []
         for n, (row, draft) in enumerate(zip(rows, drafts, strict=True)):
             rule = row.question.first_rule if first else None
             if not draft:
                 n_right = 0
             elif rule is None:
-                n_right = n_equal(draft, _to_list(best[n]))
+                n_right = n_equal(draft, best[n])
             else:
                 acceptable = rule(logits[n, : len(draft)], mx.array(list(draft)))
                 n_right = n_accepted(np.array(acceptable).tolist())
-            own = self._choose([row], logits[n, n_right][None])
-            row.emit([*draft[:n_right], *_to_list(own)], self._config.eos_token_id)
+            sampler, own = row.question.sampler, best[n][n_right]
+            if sampler is not greedy:
+                (own,) = _to_list(sampler(logits[n, n_right][None]))
+            row.emit([*draft[:n_right], own], self._config.eos_token_id)
             if draft:
                 row.pace.verified(len(draft), n_right)
             else:
                 row.pace.emitted(1)
             kept.append(before[n] + n_right)
         cache.keep(kept)
+
+
+def _chosen(samplers: Sequence[Sampler], logits: mx.array) -> mx.array:
+    """(B, vocab) and a sampler for each row -> (B,)."""
+    if all(sampler is greedy for sampler in samplers):
+        return greedy(logits)
+    return mx.concatenate([sampler(logits[n : n + 1]) for n, sampler in enumerate(samplers)])
 
 
 def _to_list(tokens: mx.array) -> list[int]:

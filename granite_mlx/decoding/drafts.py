@@ -12,8 +12,9 @@ from typing import Protocol
 
 from granite_mlx.decoding.alignment import Follower
 
-CHARACTERS_AT_ONCE = 400
-"""Of a draft's rest that are turned into tokens: more than the longest draft has."""
+CHARACTERS_PER_TOKEN = 16
+"""Of a draft's rest so many are turned into tokens for each one that is wanted: a few times more
+than a token has, and far less than the rest of a long recording."""
 
 UNFINISHED = "\ufffd"
 """What stands for the bytes of a character that has not come as a whole."""
@@ -50,26 +51,22 @@ class TextDraft:
     ) -> None:
         self._follower = Follower(text)
         self._encode, self._decode, self._end = encode, decode, end_token_id
-        self._expected = [*encode(text[:CHARACTERS_AT_ONCE])]
+        self._expected: list[int] = []
+        self._reaches_end = False
         self._n_emitted = 0  # tokens behind which `_expected` stands
-        self._reaches_end = len(text) <= CHARACTERS_AT_ONCE
-        if self._reaches_end:
-            self._expected.append(end_token_id)
 
     def propose(self, emitted: Sequence[int], n_most: int) -> list[int]:
         news = list(emitted[self._n_emitted :])
-        if news == self._expected[: len(news)]:
-            self._expected = self._expected[len(news) :]
-            if not self._reaches_end and len(self._expected) < n_most:
-                self._align(emitted)
-        else:
-            self._align(emitted)
         self._n_emitted = len(emitted)
+        goes_on = news == self._expected[: len(news)]
+        self._expected = self._expected[len(news) :]
+        if not goes_on or (len(self._expected) < n_most and not self._reaches_end):
+            self._align(emitted, n_most * CHARACTERS_PER_TOKEN)
         return self._expected[:n_most]
 
-    def _align(self, emitted: Sequence[int]) -> None:
+    def _align(self, emitted: Sequence[int], n_characters: int) -> None:
         rest = self._follower.rest(self._decode(emitted).rstrip(UNFINISHED))
-        self._reaches_end = len(rest) <= CHARACTERS_AT_ONCE
-        self._expected = self._encode(rest[:CHARACTERS_AT_ONCE])
+        self._reaches_end = len(rest) <= n_characters
+        self._expected = self._encode(rest[:n_characters])
         if self._reaches_end:
             self._expected.append(self._end)

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from granite_mlx.decoding.drafts import CHARACTERS_AT_ONCE, NoDraft, TextDraft
+from granite_mlx.decoding.drafts import CHARACTERS_PER_TOKEN, NoDraft, TextDraft
 
 END = 0
 
@@ -57,7 +57,7 @@ def test_half_a_character_is_no_text() -> None:
 
 
 def test_a_long_draft_is_turned_into_tokens_bit_by_bit() -> None:
-    text = "".join(chr(ord("a") + (n * n + n // 7) % 26) for n in range(5 * CHARACTERS_AT_ONCE))
+    text = "".join(chr(ord("a") + (n * n + n // 7) % 26) for n in range(200 * CHARACTERS_PER_TOKEN))
     one, ids = draft(text), encode(text)
     emitted: list[int] = []
     while proposed := one.propose(emitted, 32):
@@ -67,6 +67,7 @@ def test_a_long_draft_is_turned_into_tokens_bit_by_bit() -> None:
         assert len(proposed) == 32
         emitted += proposed
     assert emitted == ids
+    assert draft(text).propose([], len(ids) + 1) == [*ids, END]  # or all of it
 
 
 def test_an_empty_draft_ends_at_once() -> None:
