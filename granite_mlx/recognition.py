@@ -75,9 +75,10 @@ class Recogniser:
 
     def answer(self, askeds: Sequence[Asked], n_rows: int = 1) -> list[Answered]:
         """The answers in the order of the recordings, up to `n_rows` at a time."""
+        n_rows = min(n_rows, len(askeds))
         # The longest first: what ends the batch is then short, and neighbours are alike.
         order = sorted(range(len(askeds)), key=lambda n: -len(askeds[n].samples))
-        sure: dict[int, Answered] = {}
+        done: dict[int, Answered] = {}
         asking: list[tuple[int, Question]] = []
 
         def questions() -> Iterator[Question]:
@@ -92,14 +93,13 @@ class Recogniser:
                         yield question
                     else:
                         ids = self.tokenizer.encode(text)[: question.budget]
-                        sure[n] = Answered(Generated(tuple(ids), True), question.budget)
+                        done[n] = Answered(Generated(tuple(ids), True), question.budget)
 
-        done: dict[int, Answered] = {}
         rows = answers(self.network.language_model, self.config.text, questions(), n_rows)
         for number, generated in rows:
             n, question = asking[number]
             done[n] = Answered(generated, question.budget)
-        return [sure[n] if n in sure else done[n] for n in range(len(askeds))]
+        return [done[n] for n in range(len(askeds))]
 
     def _hear(self, askeds: Sequence[Asked]) -> Iterator[tuple[mx.array, Hearing | None]]:
         """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear."""
