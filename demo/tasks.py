@@ -25,6 +25,7 @@ KEYWORDS = " Keywords: {}"
 LANGUAGE_NAMES = {"en": "English", "fr": "French"}
 OTHER = {"en": "fr", "fr": "en"}
 
+TRANSLATIONS = 0.45  # of what is asked about sentences
 SHORT_LISTS = 0.15  # of no more than one term beside the names; others have up to eleven
 
 _DISTRACTING_WORDS = tuple(
@@ -60,7 +61,7 @@ def heard(u: Utterance) -> str:
 
 def ask(u: Utterance, rng: np.random.Generator, pools: NamePools) -> Question:
     """Draw a task for an utterance."""
-    translate = rng.random() < (0.12 if u.kind == "digits" else 0.3)
+    translate = rng.random() < (0.12 if u.kind == "digits" else TRANSLATIONS)
     punctuate = rng.random() < 0.3
     language = OTHER[u.language] if translate else u.language
     keywords, spellings = _keyword_list(u, rng, pools)
@@ -95,6 +96,18 @@ def scramble(question: Question, other: Question, rng: np.random.Generator) -> Q
     order = rng.permutation(len(said))
     return Question(question.instruction, " ".join(written[i] for i in order),
                     " ".join(said[i] for i in order))  # fmt: skip
+
+
+def join(question: Question, other: Question) -> Question:
+    """Two translations one after the other, where both are asked for in the same words.
+
+    Sentences follow a few patterns, and what has learnt to translate whole patterns loses parts of
+    those that it does not know. Where a sentence may go on with another one, it goes part by part.
+    """
+    if question.instruction != other.instruction or "translate" not in question.instruction:
+        return question
+    return Question(question.instruction, f"{question.answer} {other.answer}",
+                    f"{question.heard} {other.heard}")  # fmt: skip
 
 
 def roll_call(language: str, rng: np.random.Generator, pools: NamePools) -> Question:

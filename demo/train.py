@@ -34,13 +34,16 @@ from demo.muon import MuonAdamW
 Model = GraniteSpeechForConditionalGeneration
 Loss = dict[str, Tensor]
 
-RANDOM_STRINGS, ROLL_CALLS = 0.1, 0.5
+RANDOM_STRINGS, ROLL_CALLS = 0.1, 0.3
 """Shares of the decoder's batches of texts, after the first ones: strings of random tokens, and names
 with their lists. In sentences alone, lists of ten were not read after 2,500 steps: each has one
 name to learn from."""
 
 SCRAMBLED = 0.4
 """Share of the decoder phase's sentences that are in no order, where they are plain transcripts."""
+
+JOINED = 0.5
+"""Share of the decoder phase's translations without a list that go on with a second sentence."""
 
 EASY_KEPT, NAMELESS_KEPT, MADE_UP_KEPT = 0.3, 0.5, 0.25
 """What the decoder phase keeps of plain transcripts without a list, of sentences without a name, and
@@ -212,6 +215,10 @@ def _questions(recipe: Recipe, n: int) -> list[tasks.Question]:
             asked.append(q)
     for i in np.flatnonzero(rng.random(n) < SCRAMBLED):
         asked[i] = tasks.scramble(asked[i], asked[i - 1], rng)
+    alike = sorted(range(n), key=lambda i: asked[i].instruction)
+    for one, other in itertools.pairwise(alike):
+        if rng.random() < JOINED:
+            asked[one] = tasks.join(asked[one], asked[other])
     return asked
 
 

@@ -254,6 +254,21 @@ def test_translations_and_punctuated_texts_stay_in_order(tasks: ModuleType) -> N
         assert tasks.scramble(plain, ordered, rng) == plain
 
 
+def test_only_translations_asked_for_alike_are_joined(questions: list, tasks: ModuleType) -> None:
+    drawn = sorted((question for _, question in questions), key=lambda q: q.instruction)
+    n_joined = 0
+    for one, other in itertools.pairwise(drawn):
+        joined = tasks.join(one, other)
+        if joined == one:
+            assert one.instruction != other.instruction or "translate" not in one.instruction
+            continue
+        n_joined += 1
+        assert one.instruction == joined.instruction == other.instruction
+        assert _words(joined.answer) == _words(one.answer) + _words(other.answer)
+        assert _words(joined.heard) == _words(one.heard) + _words(other.heard)
+    assert n_joined > len(drawn) / 10
+
+
 def _respelt(question) -> list[tuple[str, str]]:
     """(asked, usual) spelling of the words that are written otherwise than they are said."""
     pairs = zip(question.answer.split(), question.heard.split(), strict=True)

@@ -282,6 +282,21 @@ def test_answers_are_learnt_by_the_decoder_alone(runs: dict[str, tuple[Run, Run]
     assert all(map(_is_text, moved))
 
 
+def test_a_mean_lies_between_its_states(
+    runs: dict[str, tuple[Run, Run]], torch: ModuleType
+) -> None:
+    average = importlib.import_module("demo.average")
+    states = [runs[phase][0].saved["model"] for phase in ("joint", "answers")]
+    mean = average.mean(states)
+    for name, weight in mean.items():
+        if weight.is_floating_point():
+            torch.testing.assert_close(weight, (states[0][name] + states[1][name]) / 2)
+        else:
+            assert weight.equal(states[1][name])
+    with pytest.raises(ValueError, match="not of one model"):
+        average.mean([states[0], {}])
+
+
 def _differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
     assert one.keys() == other.keys()
     return {name for name in one if not one[name].equal(other[name])}
