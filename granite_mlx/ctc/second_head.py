@@ -1,8 +1,8 @@
 """The CTC head over the decoder's own tokens that comes beside the weights of 4.1-2b and 5.0-2b.
 
 Four frames become one, weighted by how little the character head after the middle block thinks them
-blank; label i is token i - 1, and 0 is blank. As IBM's notebook on self-speculative decoding and
-mlx-audio have it; not checked against the published file.
+blank; label i is token i - 1, and 0 is blank. Written after a description of the file, which could
+not be downloaded here.
 """
 
 from __future__ import annotations
