@@ -6,6 +6,7 @@ their answers are written together; each gets what it would get alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -124,17 +125,21 @@ class Recogniser:
             asked.report(ENCODED)
             hearing = None
             if asked.speculative != "off":
-                hearing = self._heard(encoded.frames[row, :n], encoded.mid_logits[row, :n])
+                hearing = self._heard(asked, encoded.frames[row, :n], encoded.mid_logits[row, :n])
             n_audio = -(-n // self.config.window_size) * self.config.n_queries
             yield audio[row, :n_audio], hearing
 
-    def _heard(self, frames: mx.array, mid_logits: mx.array) -> Hearing:
+    def _heard(self, asked: Asked, frames: mx.array, mid_logits: mx.array) -> Hearing:
         """What the heads say of one recording: the second one where there is one."""
-        logits = self.network.encoder.ctc_logits(frames)
-        text = greedy_text(logits)
-        if self.second_head is not None:
+        logits = self.network.encoder.ctc_logits(frames)  # computed where something reads them
+        if self.second_head is None:
+            text = greedy_text(logits)
+        else:
             text = self.tokenizer.decode(self.second_head.token_ids(frames, mid_logits)).strip()
-        return Hearing(text, highest_entropy(logits))
+        # Only the relaxed way asks how sure the head is.
+        return Hearing(
+            text, highest_entropy(logits) if asked.speculative == "relaxed" else math.inf
+        )
 
     def _question(
         self, asked: Asked, audio: mx.array, hearing: Hearing | None

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -205,15 +204,15 @@ class GraniteSpeech:
         # What is wrong with the options is no single recording's error.
         self._checked_limit_s(task, budget)
         make_sampler(temperature, top_p, seed)
+        recordings = list(audio)
+        progress = SharedProgress(len(recordings), on_progress)
         requests = [
             Request(
                 one, sample_rate, 0.0, None, task, make_sampler(temperature, top_p, seed), budget,
-                drafts, on_progress=None,
+                drafts, progress.of(n),
             )
-            for one in audio
+            for n, one in enumerate(recordings)
         ]  # fmt: skip
-        progress = SharedProgress(len(requests), on_progress)
-        requests = [replace(r, on_progress=progress.of(n)) for n, r in enumerate(requests)]
         results: list[Transcript | GraniteError | TypeError | ValueError] = []
         n_read = READ_AHEAD * batch_size
         for start in range(0, len(requests), n_read):
@@ -308,18 +307,15 @@ class GraniteSpeech:
 
     def _listen(self, request: Request) -> Transcript:
         """The whole path, on the caller's thread but for what MLX computes."""
-        # 1. The question, which decides how much room is left for audio.
-        # 2. The recording as samples: float32, mono, 16 kHz.
+        # 1. The recording as samples: float32, mono, 16 kHz. Silence needs no model.
         samples = self._read(request)
-        quiet = silence(samples)
-        if quiet is not None:
-            request.report(1.0)
-            return transcript_of(request, self.model_id, len(samples) / SAMPLE_RATE, None, [quiet])
+        if isinstance(samples, Transcript):
+            return samples
 
-        # 3. Samples to features, to frames, to audio tokens, to the tokens of the answer.
+        # 2. Samples to features, to frames, to audio tokens, to the tokens of the answer.
         (answered,) = self._thread.run(self._answer, [self._asked(request, samples)], 1)
 
-        # 4. Tokens to text, text to a transcript.
+        # 3. Tokens to text, text to a transcript.
         return self._written(request, samples, answered)
 
     def _listen_to_all(
@@ -335,29 +331,31 @@ class GraniteSpeech:
                 results[n] = error
                 request.report(1.0)
                 continue
-            quiet = silence(samples)
-            if quiet is None:
-                heard[n] = samples
+            if isinstance(samples, Transcript):
+                results[n] = samples
             else:
-                duration_s = len(samples) / SAMPLE_RATE
-                results[n] = transcript_of(request, self.model_id, duration_s, None, [quiet])
-                request.report(1.0)
+                heard[n] = samples
         asked = [self._asked(requests[n], samples) for n, samples in heard.items()]
         answered = self._thread.run(self._answer, asked, batch_size) if asked else []
         for (n, samples), one in zip(heard.items(), answered, strict=True):
             results[n] = self._written(requests[n], samples, one)
         return [results[n] for n in range(len(requests))]
 
-    def _read(self, request: Request) -> np.ndarray:
-        """The first two steps."""
+    def _read(self, request: Request) -> np.ndarray | Transcript:
+        """The first step: samples, or the transcript of a recording in which nothing is said."""
         _ = self.network  # nothing is read for a closed model
-        return load_audio(
+        samples = load_audio(
             request.audio,
             sample_rate=request.sample_rate,
             start_s=request.start_s,
             end_s=request.end_s,
             max_duration_s=self._checked_limit_s(request.task, request.max_new_tokens),
         )
+        quiet = silence(samples)
+        if quiet is None:
+            return samples
+        request.report(1.0)
+        return transcript_of(request, self.model_id, len(samples) / SAMPLE_RATE, None, [quiet])
 
     def _checked_limit_s(self, task: Task, max_new_tokens: int | None) -> float:
         """How many seconds of audio there is room for; ValueError where there is none."""
@@ -378,7 +376,7 @@ class GraniteSpeech:
         )  # fmt: skip
 
     def _answer(self, askeds: Sequence[Asked], n_rows: int) -> list[Answered]:
-        """The third step, on the MLX thread."""
+        """The second step, on the MLX thread."""
         recogniser = Recogniser(
             self.network, self.config, self.features, self.tokenizer, self._second_head,
             self._thread.checkpoint,
@@ -386,7 +384,7 @@ class GraniteSpeech:
         return recogniser.answer(askeds, n_rows)
 
     def _written(self, request: Request, samples: np.ndarray, answered: Answered) -> Transcript:
-        """The fourth step."""
+        """The third step."""
         answer, duration_s = answered.generated, len(samples) / SAMPLE_RATE
         text = self.tokenizer.decode(answer.ids).strip()
         end_s = request.start_s + duration_s

@@ -10,11 +10,16 @@ N_CODE_POINTS = 256
 """Outputs below this are Latin-1 code points; the katakana above have no confirmed order."""
 
 
+def greedy_labels(logits: mx.array) -> list[int]:
+    """(T, n_labels) logits of one recording -> its labels, repeats merged and blanks removed."""
+    best: list[int] = np.array(mx.argmax(logits, axis=-1)).tolist()
+    pairs = zip(best, [BLANK, *best], strict=False)
+    return [label for label, previous in pairs if label not in (previous, BLANK)]
+
+
 def greedy_text(logits: mx.array) -> str:
-    """(T, output_dim) logits of one recording -> its text, repeats merged and blanks removed.
+    """(T, output_dim) logits of one recording -> its text.
 
     Characters beyond Latin-1 are left out: their order in the published head is not documented.
     """
-    best: list[int] = np.array(mx.argmax(logits, axis=-1)).tolist()
-    merged = [i for i, previous in zip(best, [BLANK, *best], strict=False) if i != previous]
-    return "".join(chr(i) for i in merged if BLANK < i < N_CODE_POINTS).strip()
+    return "".join(chr(i) for i in greedy_labels(logits) if i < N_CODE_POINTS).strip()

@@ -13,7 +13,7 @@ HIGHEST_ENTROPY = 0.7
 
 @dataclass(frozen=True)
 class Hearing:
-    """A head's greedy text, and how unsure it is in its least sure frame, in nats."""
+    """A head's greedy text and its entropy where it is least sure: nats, inf if not known."""
 
     text: str
     entropy: float

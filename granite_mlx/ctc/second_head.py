@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlx.core as mx
-import numpy as np
 
-from granite_mlx.ctc.greedy import BLANK
+from granite_mlx.ctc.greedy import BLANK, greedy_labels
 
 POOLED_FRAMES = 4
 _SMALLEST_WEIGHT = 1e-8
@@ -35,10 +34,8 @@ class SecondHead:
         """
         frames = frames[:, -self.weight.shape[1] :]
         pooled = pool(frames, 1 - mx.softmax(mid_logits.astype(mx.float32), axis=-1)[:, BLANK])
-        best = mx.argmax(pooled.astype(self.weight.dtype) @ self.weight.T + self.bias, axis=-1)
-        labels: list[int] = np.array(best).tolist()
-        merged = [i for i, previous in zip(labels, [BLANK, *labels], strict=False) if i != previous]
-        return [label - 1 for label in merged if label != BLANK]
+        logits = pooled.astype(self.weight.dtype) @ self.weight.T + self.bias
+        return [label - 1 for label in greedy_labels(logits)]
 
 
 def pool(frames: mx.array, weights: mx.array) -> mx.array:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 
 import mlx.core as mx
 import numpy as np
 
 from granite_mlx.decoding.drafts import Draft, NoDraft
-from granite_mlx.decoding.generate import Generated
+from granite_mlx.decoding.generate import Generated, read_tokens, step
 from granite_mlx.decoding.pace import FIRST_DRAFT, LONGEST_DRAFT, Pace
 from granite_mlx.decoding.sampling import Sampler, greedy
 from granite_mlx.decoding.verification import Rule, n_accepted, n_equal
@@ -192,7 +193,7 @@ class _Rows:
             if n_issued < n_steps and not any(row.is_done for row in self.rows):
                 following = self._next(tokens)  # computed while the last one is read
                 n_issued += 1
-            for row, token in zip(self.rows, _to_list(tokens), strict=True):
+            for row, token in zip(self.rows, read_tokens(tokens), strict=True):
                 row.emit([token], self._config.eos_token_id)
                 row.pace.emitted(1)
             if following is None:
@@ -202,10 +203,8 @@ class _Rows:
     def _next(self, tokens: mx.array) -> mx.array:
         """Feed a token of each row (B,) and choose the next ones (B,)."""
         assert self._cache is not None
-        hidden = self._decoder(self._decoder.embed(tokens[:, None]), self._cache)[:, -1]
-        chosen = _chosen([row.question.sampler for row in self.rows], self._decoder.logits(hidden))
-        mx.async_eval(chosen)  # type: ignore[no-untyped-call]
-        return chosen
+        choose = partial(_chosen, [row.question.sampler for row in self.rows])
+        return step(self._decoder, self._cache, choose, self._decoder.embed(tokens[:, None]))
 
     def _feed(self, cache: RowCache, rows: Sequence[mx.array], n_read: Sequence[int]) -> mx.array:
         """Feed embeddings (n_i, H); the logits of the last `n_read` of each: (B, most, vocab)."""
@@ -260,7 +259,7 @@ class _Rows:
                 n_right = n_accepted(np.array(acceptable).tolist())
             sampler, own = row.question.sampler, best[n][n_right]
             if sampler is not greedy:
-                (own,) = _to_list(sampler(logits[n, n_right][None]))
+                (own,) = read_tokens(sampler(logits[n, n_right][None]))
             row.emit([*draft[:n_right], own], self._config.eos_token_id)
             if draft:
                 row.pace.verified(len(draft), n_right)
@@ -275,8 +274,3 @@ def _chosen(samplers: Sequence[Sampler], logits: mx.array) -> mx.array:
     if all(sampler is greedy for sampler in samplers):
         return greedy(logits)
     return mx.concatenate([sampler(logits[n : n + 1]) for n, sampler in enumerate(samplers)])
-
-
-def _to_list(tokens: mx.array) -> list[int]:
-    """Wait for token ids (n,) and read them."""
-    return [int(token) for token in np.array(tokens)]

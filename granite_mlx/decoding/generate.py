@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 
 from granite_mlx.decoding.sampling import Sampler
-from granite_mlx.model.cache import DecoderCache
+from granite_mlx.model.cache import Cache, DecoderCache
 from granite_mlx.model.config import TextConfig
 from granite_mlx.model.decoder import GraniteDecoder
 
@@ -48,11 +48,11 @@ def generate(
     cache = DecoderCache(config, embeddings.dtype, len(prompts), n_positions, left_padding)
     rows: list[list[int]] = [[] for _ in prompts]
     ended = [False] * len(prompts)
-    tokens = following = _step(decoder, cache, sampler, embeddings)
+    tokens = following = step(decoder, cache, sampler, embeddings)
     for n_tokens in range(1, max_new_tokens + 1):
         if n_tokens < max_new_tokens:  # the next step is computed while this one is read
-            following = _step(decoder, cache, sampler, decoder.embed(tokens[:, None]))
-        for row, token in enumerate(_to_list(tokens)):
+            following = step(decoder, cache, sampler, decoder.embed(tokens[:, None]))
+        for row, token in enumerate(read_tokens(tokens)):
             if token == config.eos_token_id:
                 ended[row] = True
             elif not ended[row]:
@@ -64,9 +64,7 @@ def generate(
     return [Generated(tuple(ids), end) for ids, end in zip(rows, ended, strict=True)]
 
 
-def _step(
-    decoder: GraniteDecoder, cache: DecoderCache, sampler: Sampler, embeddings: mx.array
-) -> mx.array:
+def step(decoder: GraniteDecoder, cache: Cache, sampler: Sampler, embeddings: mx.array) -> mx.array:
     """Feed embeddings (B, n, H) and choose the next token of each row: (B,)."""
     hidden = decoder(embeddings, cache)[:, -1]
     tokens = sampler(decoder.logits(hidden))
@@ -74,6 +72,6 @@ def _step(
     return tokens
 
 
-def _to_list(tokens: mx.array) -> list[int]:
+def read_tokens(tokens: mx.array) -> list[int]:
     """Wait for token ids (B,) and read them."""
     return [int(token) for token in np.array(tokens)]

@@ -13,6 +13,11 @@ CAPACITY_STEP = 256
 """Capacities are multiples of this, so that few buffer shapes occur and MLX can reuse them."""
 
 
+def capacity_for(n_positions: int) -> int:
+    """The size of a buffer that has room for `n_positions`."""
+    return -(-n_positions // CAPACITY_STEP) * CAPACITY_STEP
+
+
 class LayerCache:
     """Keys and values of one layer: (B, n_kv_heads, capacity, head_dim), filled from the front."""
 
@@ -21,13 +26,14 @@ class LayerCache:
         self.values = mx.zeros(shape, dtype)
 
     def update(self, keys: mx.array, values: mx.array, start: int) -> tuple[mx.array, mx.array]:
-        """Write at position `start` and return all keys and values so far."""
-        end, capacity = start + keys.shape[2], self.keys.shape[2]
+        """Write the first rows at position `start`; return all their keys and values so far."""
+        n_rows, _, n_new, _ = keys.shape
+        end, capacity = start + n_new, self.keys.shape[2]
         if end > capacity:  # MLX would leave out in silence what lies beyond the buffer
             raise ValueError(f"the cache has {capacity} positions, and {end} are needed.")
-        self.keys[:, :, start:end] = keys
-        self.values[:, :, start:end] = values
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        self.keys[:n_rows, :, start:end] = keys
+        self.values[:n_rows, :, start:end] = values
+        return self.keys[:n_rows, :, :end], self.values[:n_rows, :, :end]
 
 
 class Cache(Protocol):
@@ -74,7 +80,7 @@ class DecoderCache:
         n_positions: int,
         left_padding: mx.array | None = None,
     ) -> None:
-        capacity = -(-n_positions // CAPACITY_STEP) * CAPACITY_STEP
+        capacity = capacity_for(n_positions)
         shape = (batch_size, config.num_key_value_heads, capacity, config.head_dim)
         self.layers = [LayerCache(shape, dtype) for _ in range(config.num_hidden_layers)]
         self.left_padding = left_padding

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from granite_mlx.model.cache import CAPACITY_STEP, LayerCache
+from granite_mlx.model.cache import LayerCache, capacity_for
 from granite_mlx.model.config import TextConfig
 
 KEYS_STEP = 64
@@ -28,7 +28,7 @@ class RowCache:
     """
 
     def __init__(self, config: TextConfig, dtype: mx.Dtype, n_slots: int, n_positions: int) -> None:
-        self.capacity = -(-n_positions // CAPACITY_STEP) * CAPACITY_STEP
+        self.capacity = capacity_for(n_positions)
         shape = (n_slots, config.num_key_value_heads, self.capacity, config.head_dim)
         self.layers: list[LayerCache] = [
             LayerCache(shape, dtype) for _ in range(config.num_hidden_layers)
@@ -83,7 +83,7 @@ class RowCache:
 
     def grow(self, n_positions: int) -> None:
         """Make room for rows that write more positions than was thought."""
-        more = -(-n_positions // CAPACITY_STEP) * CAPACITY_STEP - self.capacity
+        more = capacity_for(n_positions) - self.capacity
         if more <= 0:
             return
         self.capacity += more
@@ -114,16 +114,13 @@ class RowCache:
             ValueError: the cache has no room for them.
         """
         n_rows, n_new = keys.shape[0], keys.shape[2]
-        end = max(self._lengths) + n_new
         if n_rows != len(self._lengths):
             raise ValueError(f"{len(self._lengths)} rows are in use, and {n_rows} were given.")
+        if self._is_even:
+            return layer.update(keys, values, self._lengths[0])
+        end = max(self._lengths) + n_new
         if end > self.capacity:  # MLX checks no index
             raise ValueError(f"the cache has {self.capacity} positions, and {end} are needed.")
-        if self._is_even:
-            start = self._lengths[0]
-            layer.keys[:n_rows, :, start:end] = keys
-            layer.values[:n_rows, :, start:end] = values
-            return layer.keys[:n_rows, :, :end], layer.values[:n_rows, :, :end]
         rows, positions = mx.arange(n_rows)[:, None], self._positions(n_new)  # (B, n_new)
         layer.keys[rows, :, positions] = keys.swapaxes(1, 2)
         layer.values[rows, :, positions] = values.swapaxes(1, 2)
