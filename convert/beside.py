@@ -15,7 +15,7 @@ from granite_mlx.convert.plan import Plan
 from granite_mlx.errors import CheckpointError, ConversionError
 from granite_mlx.model.checkpoint import Checkpoint
 from granite_mlx.model.family import SECOND_HEAD_NAME
-from granite_mlx.model.folder import CONFIG_NAME, WEIGHTS_NAME
+from granite_mlx.model.folder import ADAPTER_CONFIG_NAME, CONFIG_NAME, WEIGHTS_NAME
 from granite_mlx.model.hub import ProgressCallback, download_besides
 from granite_mlx.model.shards import INDEX_NAME
 
@@ -39,6 +39,7 @@ CARRIED = (
 anew; anything else in the folder, a pickle above all, is none of the model's."""
 
 WRITTEN = frozenset((*CARRIED, CONFIG_NAME, CARD_NAME, MANIFEST_NAME, WEIGHTS_NAME, INDEX_NAME))
+_READ = frozenset((*CARRIED, CONFIG_NAME, INDEX_NAME, ADAPTER_CONFIG_NAME))
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _FINDERS = ".DS_Store"
 """macOS puts it into every folder that its Finder has shown."""
@@ -46,19 +47,18 @@ _FINDERS = ".DS_Store"
 _DTYPE_KEYS = ("dtype", "torch_dtype")
 
 
-def fetch_carried(checkpoint: Checkpoint, on_progress: ProgressCallback) -> list[str]:
+def fetch_carried(checkpoint: Checkpoint, on_progress: ProgressCallback | None) -> list[str]:
     """Bring what is carried over of a hub checkpoint into its cache; loading needs less.
 
-    Without the network the conversion goes on without it, and what is returned says so. A card in
-    the cache tells that the rest has been fetched before.
+    Without the network the conversion goes on with what is there, and what is returned says so.
     """
-    if checkpoint.revision is None or (checkpoint.folder / CARD_NAME).is_file():
+    if checkpoint.revision is None:
         return []
+    names = (*CARRIED, CARD_NAME)
     try:
-        patterns = (*CARRIED, CARD_NAME)  # the card comes last, once the others are there
-        download_besides(checkpoint.model_id, checkpoint.revision, patterns, on_progress)
+        download_besides(checkpoint.model_id, checkpoint.revision, names, on_progress)
     except CheckpointError as error:
-        return [f"the result lacks the source's license, card and second head: {error}"]
+        return [f"the result may lack the source's license, card or second head: {error}"]
     return []
 
 
@@ -86,6 +86,11 @@ def _check_link(path: Path) -> None:
             f"{path} is a link to {file}, which is not in the checkpoint's folder; copy the file "
             "there if it belongs to the checkpoint."
         )
+
+
+def is_read(name: str) -> bool:
+    """Whether a conversion depends on a file of this name in its source."""
+    return name in _READ or name.endswith(".safetensors")
 
 
 def is_written(name: str) -> bool:
@@ -123,5 +128,5 @@ def _with_dtype(raw: Mapping[str, Any], dtype: str) -> dict[str, Any]:
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write config.json."""
-    text = json.dumps(config, indent=2, ensure_ascii=False)
+    text = json.dumps(config, indent=2)  # escaped, since JSON may hold what UTF-8 cannot
     (folder / CONFIG_NAME).write_text(text + "\n", encoding="utf-8")

@@ -20,7 +20,8 @@ def write_card(folder: Path, manifest: Manifest, source: Path) -> None:
     """Write a conversion's README.md; `source` is the folder that may hold the source's."""
     path = source / CARD_NAME
     original = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    (folder / CARD_NAME).write_text(model_card(manifest, original), encoding="utf-8")
+    card = model_card(manifest, original).encode("utf-8", errors="replace")
+    (folder / CARD_NAME).write_bytes(card)
 
 
 def model_card(manifest: Manifest, original: str) -> str:
@@ -40,7 +41,7 @@ def model_card(manifest: Manifest, original: str) -> str:
 def _metadata(manifest: Manifest, original: Mapping[str, Any]) -> dict[str, Any]:
     """The card's machine-readable part: the source's, with what is different now."""
     kept = {key: value for key, value in original.items() if key not in _NOT_OURS}
-    tags = [*(kept.get("tags") or []), "mlx", manifest.layout]
+    tags = [*_tags(kept.get("tags")), "mlx", manifest.layout]
     metadata = kept | {"library_name": "mlx", "tags": list(dict.fromkeys(tags))}
     metadata.setdefault("pipeline_tag", "automatic-speech-recognition")
     if manifest.source.revision is not None:
@@ -48,6 +49,12 @@ def _metadata(manifest: Manifest, original: Mapping[str, Any]) -> dict[str, Any]
         if manifest.n_quantised:
             metadata["base_model_relation"] = "quantized"
     return metadata
+
+
+def _tags(given: Any) -> list[str]:
+    """The source's tags, as far as they are any."""
+    tags = given if isinstance(given, list) else [given]
+    return [tag for tag in tags if isinstance(tag, str)]
 
 
 def _what(manifest: Manifest) -> str:

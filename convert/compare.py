@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import mlx.core as mx
 import numpy as np
 
-from granite_mlx.model.stored import TensorSource
+from granite_mlx.model.stored import TensorSource, reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +116,9 @@ def weight_differences(
     """
     for name in source.tensors:
         if name in converted.tensors:
-            yield name, _difference(source.read(name), converted.read(name))
+            with reading(source, converted):
+                difference = _difference(source.read(name), converted.read(name))
+            yield name, difference
             mx.clear_cache()
 
 

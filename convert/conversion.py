@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from granite_mlx.audio.features import read_feature_config
 from granite_mlx.convert.beside import (
     carried_files,
     converted_config,
@@ -37,6 +38,7 @@ from granite_mlx.convert.source import (
     open_quantised,
 )
 from granite_mlx.convert.stream import shards, write_weights
+from granite_mlx.decoding.tokenizer import read_tokenizer
 from granite_mlx.engine import shared_thread
 from granite_mlx.errors import ConversionError
 from granite_mlx.model.checkpoint import DEMO, Checkpoint, find_checkpoint
@@ -214,6 +216,8 @@ def _prepare(
             f"{checkpoint.folder} has no {missing}, without which the result could not be used."
         )
     parsed = parse_config(config)
+    read_tokenizer(checkpoint.folder, parsed)  # which is carried over: a damaged one ends it here
+    read_feature_config(checkpoint.folder)
     family = checkpoint_family(checkpoint.folder, config, parsed)
     tied = parsed.tie_word_embeddings
     decided = plan(tensors.tensors, tied=tied, recipe=recipe, dtype=dtype, layout=layout)

@@ -22,8 +22,13 @@ from pathlib import Path
 from granite_mlx.convert.beside import is_written
 from granite_mlx.convert.manifest import MANIFEST_NAME
 from granite_mlx.errors import ConversionError
+from granite_mlx.model.checkpoint import check_utf_8
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+WHY_TOO_LARGE = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your share of the disk is full",
+    errno.EFBIG: "the disk holds no file of this size (FAT32 ends at 4 GB)",
+}
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 SPARE_BYTES = 1 << 20  # for headers and the small files that are written besides
 
@@ -43,6 +48,7 @@ class Destination:
 
         Raises:
             ConversionError: something is in that place that may not be replaced.
+        CheckpointError: its name is no UTF-8.
         """
         self.given = os.fspath(path)
         self._force = force
@@ -100,10 +106,10 @@ class Destination:
             for parent in made:
                 with suppress(OSError):
                     parent.rmdir()
-            if isinstance(error, OSError) and error.errno in FULL:
+            if isinstance(error, OSError) and error.errno in WHY_TOO_LARGE:
                 raise ConversionError(
-                    f"the disk is full: nothing was kept of {self.given}; make room, or give a "
-                    "destination on another disk."
+                    f"{WHY_TOO_LARGE[error.errno]}: nothing was kept of {self.given}; make room, "
+                    "or give a destination on another disk."
                 ) from error
             raise
 
@@ -111,6 +117,7 @@ class Destination:
         """Refuse places whose folder cannot be renamed, whatever is in them."""
         if not self.given:
             raise ConversionError("the destination has no name; give the name of a folder.")
+        check_utf_8(str(self._path))
         if not self._path.name or _is_in(Path.cwd(), self._path):
             raise ConversionError(
                 f"{self.given} is the current folder or one that it is in, and cannot be replaced; "

@@ -21,7 +21,9 @@ from granite_mlx.decoding.generate import generate
 from granite_mlx.decoding.prompts import Task, instruction
 from granite_mlx.decoding.sampling import make_sampler
 from granite_mlx.engine import shared_thread
+from granite_mlx.errors import AudioError
 from granite_mlx.model.cache import DecoderCache
+from granite_mlx.request import SHORTEST_AUDIO_S
 from granite_mlx.speech import GraniteSpeech
 
 if TYPE_CHECKING:
@@ -146,11 +148,17 @@ def read_samples(recording: Recording, max_duration_s: float) -> NDArray[np.floa
     """The samples of a recording, (n,) at 16 kHz.
 
     Raises:
-        AudioError: it cannot be read, or is longer than `max_duration_s`.
+        AudioError: it cannot be read, is longer than `max_duration_s`, or too short to hold a word.
     """
-    return load_audio(
+    samples = load_audio(
         recording.audio, sample_rate=recording.sample_rate, max_duration_s=max_duration_s
     )
+    if len(samples) < SHORTEST_AUDIO_S * SAMPLE_RATE:
+        raise AudioError(
+            f"{recording.name} has {len(samples)} samples at 16 kHz, too few to hold a word; leave "
+            "it out of the comparison."
+        )
+    return samples
 
 
 def _in_numpy(array: mx.array) -> NDArray[np.float32]:

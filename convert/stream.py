@@ -25,7 +25,7 @@ from granite_mlx.errors import ConversionError
 from granite_mlx.model.folder import WEIGHTS_NAME
 from granite_mlx.model.quantisation import quantise
 from granite_mlx.model.shards import INDEX_NAME, ITEM_BYTES
-from granite_mlx.model.stored import TensorSource
+from granite_mlx.model.stored import TensorSource, reading
 
 SHARD_BYTES = 5_000_000_000
 """What a file holds at most, as with mlx-lm; a larger tensor has a file of its own."""
@@ -102,14 +102,15 @@ def write_weights(
 
     Raises:
         ConversionError: a value of the source is beyond float16, which it is to have.
-        OSError: the disk is full, or the source cannot be read any more.
+        CheckpointError: the source cannot be read any more.
+        OSError: the disk is full.
     """
     for shard in files:
         with open_new(folder / shard.file_name) as file:
             file.write(shard.header())
             start = file.tell()
             for fate in shard.fates:
-                for name, offset, values in _blocks(fate, source.read(fate.name), on_bytes):
+                for name, offset, values in _blocks(fate, source, on_bytes):
                     file.seek(start + shard.begin[name] + offset)
                     file.write(_bytes(values))
                 mx.clear_cache()
@@ -125,11 +126,12 @@ def open_new(path: Path) -> BinaryIO:
 
 
 def _blocks(
-    fate: Fate, array: mx.array, on_bytes: Callable[[int], None]
+    fate: Fate, source: TensorSource, on_bytes: Callable[[int], None]
 ) -> Iterator[tuple[str, int, mx.array]]:
     """(name in the file, offset in bytes, values) of all that a tensor is stored as."""
-    rows = array.reshape((-1,) if fate.format is None else fate.matrix)
-    mx.eval(rows)
+    with reading(source):
+        rows = source.read(fate.name).reshape((-1,) if fate.format is None else fate.matrix)
+        mx.eval(rows)
     step = max(1, BLOCK_BYTES * rows.shape[0] // rows.nbytes)
     offsets = dict.fromkeys(fate.stored, 0)
     for first in range(0, rows.shape[0], step):

@@ -72,7 +72,7 @@ def upload(folder: Path, repo_id: str) -> str:
         api = HfApi()
         url = api.create_repo(repo_id, exist_ok=True)
         api.upload_folder(
-            repo_id=repo_id,
+            repo_id=url.repo_id,  # with the owner, where only a name was given
             folder_path=folder,
             commit_message="Upload a granite-mlx conversion",
             delete_patterns=list(REPLACED),

@@ -1,9 +1,9 @@
 """`load("...:q8")`: a conversion made once, kept in the cache, and found there from then on.
 
-A conversion is known by its source (the commit of a hub checkpoint, a digest of a folder's files),
-by the rules of its recipe and by `CONVERTER`, so a change of any of them converts anew. The source
-may be deleted afterwards: an 8 GB Mac needs the small one alone. What a branch or tag led to is
-noted under refs/, so that no other revision is taken for it then.
+A conversion is known by its source (the commit of a hub checkpoint, a digest of what is read of a
+folder), by the rules of its recipe and by `CONVERTER`: a change of any of them converts anew. The
+source may be deleted afterwards: an 8 GB Mac needs the small one alone. What a branch or tag led to
+is noted under refs/, so that no other revision is taken for it then.
 
 Nothing here is compared with its source; that takes its memory and time at the first use.
 """
@@ -21,13 +21,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from granite_mlx.convert.beside import is_read
 from granite_mlx.convert.conversion import convert
 from granite_mlx.convert.destination import remove_leftovers
 from granite_mlx.convert.manifest import read_manifest
 from granite_mlx.convert.recipes import RECIPES, Recipe
 from granite_mlx.errors import CheckpointError, ConversionError
 from granite_mlx.model.checkpoint import DEMO, Checkpoint, find_checkpoint, is_local_or_cached
+from granite_mlx.model.family import SECOND_HEAD_NAME
 from granite_mlx.model.folder import first_missing
+from granite_mlx.model.hub import download_besides
 
 CACHE_VARIABLE = "GRANITE_MLX_CACHE"
 N_HASH_DIGITS = 12
@@ -207,6 +210,10 @@ def _make(
         return
     if folder.exists():
         shutil.rmtree(folder)  # it is damaged
+    if source.revision is not None:
+        with suppress(CheckpointError):  # drafts can do without, and others' caches may lack it
+            names = (SECOND_HEAD_NAME,)
+            download_besides(source.model_id, source.revision, names, on_progress)
     try:
         convert(source, folder, recipe=recipe, on_progress=show)
     except ConversionError as error:
@@ -227,8 +234,8 @@ def _version(source: Checkpoint) -> str:
     """The commit of a hub checkpoint; for a folder a digest that changes with its files."""
     if source.revision is not None:
         return source.revision[:N_HASH_DIGITS]
-    files = sorted(path for path in source.folder.iterdir() if path.is_file())
-    return _digest([(path.name, *_state(path)) for path in files])
+    files = sorted(path for path in source.folder.iterdir() if is_read(path.name))
+    return _digest([(path.name, *_state(path)) for path in files if path.is_file()])
 
 
 def _state(path: Path) -> tuple[int, str | int]:

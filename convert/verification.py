@@ -142,8 +142,8 @@ def room_of(tensor: str) -> str:
 def judge(verification: Verification, limits: Limits | None) -> Iterator[str]:
     """A sentence for each figure that is beyond its limit.
 
-    What is no number is beyond any, be there limits or not. One more wrong word never is: among a
-    few words it would outweigh every limit.
+    What is no number is beyond any, be there limits or not. One other token or one more wrong word
+    never is: among a few it would outweigh every limit.
     """
     limits = limits or Limits()
     by_room = limits.max_relative_error or {}
@@ -172,7 +172,8 @@ def _judge_agreement(found: Agreement, limits: Limits) -> Iterator[str]:
             f"the next token's distribution diverges by {found.mean_kl_nats:.4f} nats, and "
             f"{limits.max_kl_nats:g} are allowed."
         )
-    if limits.min_top1 is not None and found.top1 < limits.min_top1:
+    n_other = found.n_positions - found.n_same
+    if limits.min_top1 is not None and found.top1 < limits.min_top1 and n_other > 1:
         yield (
             f"the most probable token is the same at {found.n_same} of {found.n_positions} "
             f"positions ({found.top1:.1%}), and {limits.min_top1:.1%} are asked for."

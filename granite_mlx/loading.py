@@ -12,19 +12,13 @@ import mlx.core as mx
 from granite_mlx.audio.features import read_feature_config
 from granite_mlx.convert.adapter import merged, read_adapted_headers
 from granite_mlx.ctc.second_head import read_second_head
-from granite_mlx.decoding.chat_template import ChatTemplate
-from granite_mlx.decoding.tokenizer import SpeechTokenizer
+from granite_mlx.decoding.tokenizer import read_tokenizer
 from granite_mlx.engine import MLXThread, shared_thread
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.checkpoint import Checkpoint, find_checkpoint, split_recipe
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.family import SECOND_HEAD_NAME, checkpoint_family
-from granite_mlx.model.folder import (
-    TOKENIZER_NAME,
-    read_chat_template,
-    read_config,
-    read_special_tokens,
-)
+from granite_mlx.model.folder import read_config
 from granite_mlx.model.memory import check_memory
 from granite_mlx.model.quantisation import QuantFormat, quantise_modules, quantised_formats
 from granite_mlx.model.shards import TensorInfo
@@ -163,10 +157,7 @@ def open_unread(
     folder = checkpoint.folder
     raw_config = read_config(folder)
     config = parse_config(raw_config)
-    template = ChatTemplate(read_chat_template(folder), read_special_tokens(folder), folder)
-    tokenizer = SpeechTokenizer(
-        folder / TOKENIZER_NAME, template, config.audio_token_index, config.text.vocab_size
-    )
+    tokenizer = read_tokenizer(folder, config)
     features = read_feature_config(folder)
     headers, updates = read_adapted_headers(folder)
     floating = DTYPES[dtype or stored_dtype(headers)]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from granite_mlx.convert.recipes import RECIPES, ROOMS, Rule, read_recipe
+from granite_mlx.convert.recordings import packaged_recordings
 from granite_mlx.model import memory
 from granite_mlx.model.memory import PUBLISHED_BYTES, RECIPE_BYTES, WORKING_BYTES, has_room
 
@@ -96,3 +97,11 @@ def smallest_mac(n_bytes: int, monkeypatch: pytest.MonkeyPatch) -> str:
         if has_room(n_bytes) and n_bytes + WORKING_BYTES <= share:
             return f"{size} GB"
     raise AssertionError("no Mac is large enough")
+
+
+def test_the_recordings_that_come_along(guide: str) -> None:
+    recordings = packaged_recordings()
+    texts = [recording.reference or "" for recording in recordings]
+    assert len(recordings) == 5
+    assert "the recordings that come along, five short ones" in guide
+    assert f"and {sum(len(text.split()) for text in texts)} words of the\nrecordings" in guide

@@ -10,8 +10,21 @@ from tokenizers import Tokenizer
 
 from granite_mlx.decoding.chat_template import ChatTemplate
 from granite_mlx.errors import CheckpointError
+from granite_mlx.model.config import SpeechConfig
+from granite_mlx.model.folder import TOKENIZER_NAME, read_chat_template, read_special_tokens
 
 AUDIO_TOKEN = "<|audio|>"
+
+
+def read_tokenizer(folder: Path, config: SpeechConfig) -> SpeechTokenizer:
+    """The tokenizer and chat template of the checkpoint in a folder.
+
+    Raises:
+        CheckpointError: one of the two is missing or damaged, or they do not make a prompt.
+    """
+    template = ChatTemplate(read_chat_template(folder), read_special_tokens(folder), folder)
+    path = folder / TOKENIZER_NAME
+    return SpeechTokenizer(path, template, config.audio_token_index, config.text.vocab_size)
 
 
 class SpeechTokenizer:

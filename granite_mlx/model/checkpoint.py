@@ -98,6 +98,7 @@ def _local_folder(model: str | os.PathLike[str]) -> Path | None:
         return DEMO_FOLDER
     path = os.path.expanduser(name)
     if os.path.isdir(path):
+        check_utf_8(path)
         return Path(path)
     if os.path.exists(path):
         raise CheckpointError(f"{name} is a file; give the folder that holds config.json.")
@@ -106,6 +107,20 @@ def _local_folder(model: str | os.PathLike[str]) -> Path | None:
     raise CheckpointError(
         f"there is no folder {name!r}, and it is not a model id of the hub such as {DEFAULT_MODEL}."
     )
+
+
+def check_utf_8(path: str) -> None:
+    """Refuse a path that MLX and the tokenizers cannot open.
+
+    Raises:
+        CheckpointError: its bytes are no UTF-8.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError(
+            f"{path!a} is no UTF-8, and MLX opens no file of such a name; rename the folder."
+        ) from error
 
 
 def _is_hub_id(name: str) -> bool:

@@ -9,7 +9,7 @@ import errno
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.adapter_config import parse_adapter_config
 from granite_mlx.model.config import parse_config
+from granite_mlx.model.family import SECOND_HEAD_NAME
 from granite_mlx.model.folder import (
     ADAPTER_CONFIG_NAME,
     ADAPTER_WEIGHTS_NAME,
@@ -30,6 +31,8 @@ from granite_mlx.model.folder import (
 )
 from granite_mlx.model.shards import INDEX_NAME
 
+_WEIGHTS = "model*.safetensors"
+
 NEEDED = (
     CONFIG_NAME,
     TOKENIZER_NAME,
@@ -40,9 +43,10 @@ NEEDED = (
     "preprocessor_config.json",
     "processor_config.json",
     INDEX_NAME,
-    "model*.safetensors",
+    _WEIGHTS,
     ADAPTER_CONFIG_NAME,
     ADAPTER_WEIGHTS_NAME,
+    SECOND_HEAD_NAME,
 )
 """Patterns of the files that are fetched; everything else of a repository stays where it is."""
 
@@ -74,18 +78,41 @@ def download(model_id: str, revision: str | None, on_progress: ProgressCallback 
 
 
 def download_besides(
-    model_id: str, commit: str, patterns: Sequence[str], on_progress: ProgressCallback | None
+    model_id: str, commit: str, names: Sequence[str], on_progress: ProgressCallback | None
 ) -> None:
-    """Fetch more files of a commit that is in the cache already, in the order of the patterns.
+    """Fetch what a commit, which is in the cache already, has of more files.
+
+    What it has not is noted in the cache, so that the hub need not be asked again.
 
     Raises:
         CheckpointError: the hub is out of reach, or a download broke off.
     """
+    from huggingface_hub import try_to_load_from_cache
+
+    unknown = [n for n in names if try_to_load_from_cache(model_id, n, revision=commit) is None]
+    if not unknown:
+        return
     with _quiet_hub():
-        found = _list_files(model_id, commit, patterns)
-        sizes = {n: found[n] for pattern in patterns for n in found if fnmatch(n, pattern)}
-        _check_disk(model_id, commit, sizes)
-        _fetch(model_id, sizes, commit, _Progress(sum(sizes.values()), on_progress))
+        sizes = _list_files(model_id, commit, unknown)
+        if sizes:
+            _check_disk(model_id, commit, sizes)
+            _fetch(model_id, sizes, commit, _Progress(sum(sizes.values()), on_progress))
+    _note_absent(model_id, commit, [name for name in unknown if name not in sizes])
+
+
+def _note_absent(model_id: str, commit: str, names: Sequence[str]) -> None:
+    """Note in the cache, where huggingface_hub does, that a commit lacks these files.
+
+    https://huggingface.co/docs/huggingface_hub/guides/manage-cache#the-noexist-folder
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    place = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=model_id, repo_type="model"))
+    with suppress(OSError):  # it only saves a question
+        (place / ".no_exist" / commit).mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (place / ".no_exist" / commit / name).touch()
 
 
 def _list_files(model_id: str, revision: str | None, patterns: Sequence[str]) -> dict[str, int]:
@@ -115,7 +142,7 @@ def _list_files(model_id: str, revision: str | None, patterns: Sequence[str]) ->
 
 def _check_names(model_id: str, sizes: Mapping[str, int]) -> None:
     """Refuse a repository that can hold no whole checkpoint."""
-    if not any(name.endswith(".safetensors") for name in sizes):
+    if not any(fnmatch(name, _WEIGHTS) for name in sizes):
         raise CheckpointError(
             f"{model_id} has no safetensors weights on the hub; other formats are not read."
         )

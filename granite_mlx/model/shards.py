@@ -116,7 +116,9 @@ def read_header(path: Path) -> list[TensorInfo]:
         ) from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: the header is corrupt (not an object); fetch it again.")
-    header.pop("__metadata__", None)
+    metadata = header.pop("__metadata__", None) or {}  # MLX writes null
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise CheckpointError(f"{path}: the header is corrupt (__metadata__); fetch it again.")
     data_bytes = file_bytes - 8 - header_bytes
     infos = [_parse_entry(path, name, entry, data_bytes) for name, entry in header.items()]
     _check_layout(path, header, data_bytes)

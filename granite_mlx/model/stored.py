@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -55,9 +56,31 @@ class StoredTensors:
 
 def _open_shard(path: Path) -> dict[str, mx.array]:
     """A shard's tensors, each read when it is first needed."""
-    tensors = mx.load(str(path))
+    try:
+        tensors = mx.load(str(path))
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read any more ({error}).") from error
     assert isinstance(tensors, dict)
     return tensors
+
+
+@contextmanager
+def reading(*sources: TensorSource) -> Iterator[None]:
+    """Around what evaluates tensors of these sources, and so reads their files.
+
+    Raises:
+        CheckpointError: they have changed since their headers were read.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("[read]"):
+            raise
+        folders = " or ".join(str(source.paths[0].parent) for source in sources)
+        raise CheckpointError(
+            f"{folders} cannot be read any more: a file was cut or replaced in the meantime; start "
+            "again once it is whole."
+        ) from error
 
 
 def tied_head(tensors: Mapping[str, TensorInfo]) -> dict[str, str]:
@@ -88,4 +111,5 @@ def _is_same(source: TensorSource, name: str, twin: str, dtype: mx.Dtype | None)
     one, other = source.read(name), source.read(twin)
     if dtype is not None:
         one, other = cast(one, dtype), cast(other, dtype)
-    return bool(mx.array_equal(one, other).item())
+    with reading(source):
+        return bool(mx.array_equal(one, other).item())

@@ -19,7 +19,13 @@ from granite_mlx.model.quantisation import cast
 from granite_mlx.model.shards import TensorInfo
 from granite_mlx.model.sources import SourceOf, Wanted, ported
 from granite_mlx.model.speech_model import SpeechModel
-from granite_mlx.model.stored import StoredTensors, TensorSource, check_tied_head, tied_head
+from granite_mlx.model.stored import (
+    StoredTensors,
+    TensorSource,
+    check_tied_head,
+    reading,
+    tied_head,
+)
 
 DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 _FLOATING = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -130,7 +136,8 @@ def read_weights(
     wanted = {name for source in sources.values() for name in source.wanted}
     tensors = {name: stored.read(name) for name in wanted}
     made = [(ours, source.make(tensors, dtype)) for ours, source in sources.items()]
-    mx.eval([array for _, array in made])
+    with reading(stored):
+        mx.eval([array for _, array in made])
     return made
 
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from huggingface_hub import ModelCard
 
 from granite_mlx.convert.card import model_card, write_card
@@ -36,6 +37,20 @@ def test_the_metadata_is_the_sources_with_what_has_changed() -> None:
     assert data["library_name"] == "mlx"
     assert data["pipeline_tag"] == "automatic-speech-recognition"
     assert "model-index" not in data  # its figures were measured on the source
+
+
+@pytest.mark.parametrize("tags", ["[{a: 1}, speech]", "speech", "3", "[[x]]"])
+def test_odd_tags_of_the_source_are_left_out(tags: str) -> None:
+    original = ORIGINAL.replace("tags:\n- speech\n", f"tags: {tags}\n")
+    found = ModelCard(model_card(MANIFEST, original)).data.to_dict()["tags"]
+    assert found == (["speech"] if "speech" in tags else []) + ["mlx", "granite-mlx"]
+
+
+def test_a_card_that_utf_8_cannot_hold_is_written(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text('---\nlicense: "\\uD800"\n---\nIt listens.')
+    (tmp_path / "result").mkdir()
+    write_card(tmp_path / "result", MANIFEST, tmp_path)
+    assert "It listens." in (tmp_path / "result" / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_folder_is_no_base_model() -> None:

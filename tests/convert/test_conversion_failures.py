@@ -2,11 +2,13 @@
 
 import errno
 import io
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,57 @@ def test_a_source_without_a_tokenizer(source: Path, result: Path) -> None:
         convert(source, result)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("tokenizer.json", '{"model": {}}', r"tokenizer\.json cannot be read"),
+        ("chat_template.jinja", "{{ no template", "chat template cannot be parsed"),
+        ("chat_template.jinja", "nothing", "0 audio placeholders"),
+        ("preprocessor_config.json", "[", r"preprocessor_config\.json is not valid JSON"),
+    ],
+)
+def test_what_is_carried_over_must_be_of_use(
+    source: Path, result: Path, name: str, content: str, said: str
+) -> None:
+    (source / name).write_text(content)
+    with pytest.raises(CheckpointError, match=said):
+        convert(source, result, recipe=Q8)
+    assert leftovers(result) == []
+
+
+def test_a_lone_surrogate_in_the_config_is_carried_over(source: Path, result: Path) -> None:
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | {"_note": "\ud800 \u00e9"}))
+    convert(source, result)
+    assert json.loads((result / "config.json").read_text())["_note"] == "\ud800 \u00e9"
+
+
+@pytest.mark.parametrize("change", [lambda p: os.truncate(p, 20_000), Path.unlink])
+def test_a_source_that_is_cut_or_removed_meanwhile(
+    source: Path, result: Path, change: Callable[[Path], None]
+) -> None:
+    last = source / "model-00003-of-00003.safetensors"
+
+    def cut(stage: str, done_bytes: int, total_bytes: int) -> None:
+        if stage == "write" and last.exists() and last.stat().st_size > 20_000:
+            change(last)
+
+    with pytest.raises(CheckpointError, match=f"{source}.* cannot be read any more"):
+        convert(source, result, on_progress=cut)
+    assert leftovers(result) == []
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems have no such names")
+def test_a_folder_whose_name_is_no_utf_8(source: Path, result: Path) -> None:
+    odd = source.with_name(os.fsdecode(b"caf\xe9"))
+    with pytest.raises(CheckpointError, match=r"caf\\udce9.* is no UTF-8.*rename the folder"):
+        convert(source, odd)
+    source.rename(odd)
+    with pytest.raises(CheckpointError, match=r"caf\\udce9.* is no UTF-8.*rename the folder"):
+        convert(odd, result)
+    assert leftovers(result) == []
+
+
 def test_a_tied_head_that_differs(tmp_path: Path, result: Path) -> None:
     tensors = published_tensors(TIED)
     tensors[HEAD] = tensors[TABLE] + 1
@@ -111,27 +164,41 @@ class FullDisk(io.FileIO):
     """A file on a disk that has room for so many bytes more."""
 
     room_bytes = 300_000
+    reason = errno.ENOSPC
 
     def write(self, data: Any) -> int:
         size = memoryview(data).nbytes
         if size > FullDisk.room_bytes:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(FullDisk.reason, os.strerror(FullDisk.reason))
         FullDisk.room_bytes -= size
         written = super().write(data)
         assert written is not None
         return written
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (errno.ENOSPC, "the disk is full: nothing was kept"),
+        (errno.EFBIG, "the disk holds no file of this size .*: nothing was kept"),
+    ],
+)
 @pytest.mark.parametrize("force", [False, True])
 def test_a_disk_that_fills_leaves_everything_as_it_was(
-    source: Path, result: Path, force: bool, monkeypatch: pytest.MonkeyPatch
+    source: Path,
+    result: Path,
+    force: bool,
+    reason: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if force:
         convert(source, result, recipe="q8")
     before = files(source.parent)
     monkeypatch.setattr(FullDisk, "room_bytes", 300_000)
+    monkeypatch.setattr(FullDisk, "reason", reason)
     monkeypatch.setattr(stream, "open_new", lambda path: FullDisk(path, "xb"))
-    with pytest.raises(ConversionError, match="the disk is full: nothing was kept"):
+    with pytest.raises(ConversionError, match=said):
         convert(source, result, force=force)
     assert FullDisk.room_bytes < 290_000  # something had been written
     assert files(source.parent) == before

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from huggingface_hub import hf_hub_download
 
 import granite_mlx
 from granite_mlx.convert import convert
@@ -48,10 +49,27 @@ def test_what_only_conversion_wants_is_left_out_without_the_network(
     assert "README.md" not in hub.fetched()
     hub.close()
     manifest = convert(MODEL_ID, result, recipe="q8")
-    assert not (result / "out_llm.safetensors").exists()
     (warning,) = manifest.warnings
-    assert warning.startswith("the result lacks the source's license")
+    assert warning.startswith("the result may lack the source's license")
     assert "out of reach" in warning
+
+
+def test_a_card_in_the_cache_is_no_proof_of_the_rest(
+    hub: FakeHub, source: Path, result: Path
+) -> None:
+    commit = hub.commit(files(source) | {"README.md": b"# A card", "LICENSE": b"Apache"})
+    granite_mlx.load(MODEL_ID).close()
+    hf_hub_download(MODEL_ID, "README.md", revision=commit)
+    convert(MODEL_ID, result, recipe="q8")
+    assert (result / "LICENSE").read_bytes() == b"Apache"
+
+
+def test_what_a_commit_lacks_is_asked_for_once(hub: FakeHub, source: Path, result: Path) -> None:
+    hub.commit(files(source))
+    convert(MODEL_ID, result, recipe="q8")
+    n_requests = len(hub.requests)
+    convert(MODEL_ID, result, recipe="q8", force=True)
+    assert len(hub.requests) == n_requests
 
 
 def test_a_model_that_does_not_exist(hub: FakeHub, result: Path) -> None:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -160,6 +161,8 @@ def test_the_record_says_what_the_file_says(tmp_path: Path) -> None:
         ('[[rules]]\npattern = "*"\nbits = 8\n[limits]\nmax_kl = 1', "limits: unknown key"),
         ('[[rules]]\npattern = "*"\nbits = 8\n[limits]\nmin_top1 = -1', "min_top1 must be"),
         ('[[rules]]\npattern = "*"\nbits = 8\n[limits]\nmax_kl_nats = nan', "max_kl_nats must be"),
+        ('[[rules]]\npattern = "*"\nbits = 8\n[limits]\nmax_kl_nats = inf', "max_kl_nats must be"),
+        (f'[[rules]]\npattern = "*"\nbits = 8\n[limits]\nmax_wer_points = {10**400}', "0 or more"),
         ('[[rules]]\npattern = "*"\nbits = 8\n[limits.max_relative_error]\nears = 1', "'ears'"),
     ],
 )
@@ -168,6 +171,14 @@ def test_a_wrong_file_is_refused_by_the_place(tmp_path: Path, text: str, complai
     with pytest.raises(ConversionError, match=complaint) as caught:
         read_recipe(path)
     assert str(caught.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("limit", [math.inf, math.nan, -1.0, 10**400])
+def test_limits_are_numbers(limit: float) -> None:
+    with pytest.raises(ValueError, match="max_kl_nats must be a number of 0 or more"):
+        Limits(max_kl_nats=limit)
+    with pytest.raises(ValueError, match="encoder must be a number of 0 or more"):
+        Limits(max_relative_error={"encoder": limit})
 
 
 def test_a_recipe_that_does_not_exist() -> None:

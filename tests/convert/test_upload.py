@@ -4,7 +4,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, RepoUrl, constants
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import filter_repo_objects
 
@@ -27,9 +27,10 @@ class Hub:
     def whoami(self) -> None:
         self._call("whoami")
 
-    def create_repo(self, repo_id: str, exist_ok: bool) -> str:
+    def create_repo(self, repo_id: str, exist_ok: bool) -> RepoUrl:
         self._call("create_repo", repo_id=repo_id, exist_ok=exist_ok)
-        return f"https://hub.example/{repo_id}"
+        full = repo_id if "/" in repo_id else f"me/{repo_id}"
+        return RepoUrl(f"{constants.ENDPOINT}/{full}")
 
     def upload_folder(self, **arguments: Any) -> None:
         self._call("upload_folder", **arguments)
@@ -43,10 +44,15 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 
 def test_a_folder_is_uploaded_to_a_new_or_an_old_repository(hub: Hub, tmp_path: Path) -> None:
-    assert upload(tmp_path, "owner/name") == "https://hub.example/owner/name"
+    assert upload(tmp_path, "owner/name") == f"{constants.ENDPOINT}/owner/name"
     (_, created), (_, uploaded) = hub.calls
     assert created == {"repo_id": "owner/name", "exist_ok": True}
     assert (uploaded["repo_id"], uploaded["folder_path"]) == ("owner/name", tmp_path)
+
+
+def test_a_name_without_an_owner_is_ones_own(hub: Hub, tmp_path: Path) -> None:
+    assert upload(tmp_path, "name") == f"{constants.ENDPOINT}/me/name"
+    assert hub.calls[-1][1]["repo_id"] == "me/name"
 
 
 def test_nothing_of_an_earlier_checkpoint_is_left_beside_it(hub: Hub, tmp_path: Path) -> None:

@@ -82,6 +82,22 @@ def test_files_that_were_only_touched_are_the_same(source: Path, conversions: li
     assert len(conversions) == 1
 
 
+def test_files_that_are_not_read_do_not_matter(source: Path, conversions: list[Path]) -> None:
+    first = variants.cached_conversion(str(source), "q8")
+    for name in (".DS_Store", "notes.txt", "pytorch_model.bin"):
+        (source / name).write_bytes(b"anything")
+    assert variants.cached_conversion(str(source), "q8") == first
+    assert len(conversions) == 1
+
+
+def test_a_damaged_source_leaves_the_conversion_of_its_better_days(source: Path) -> None:
+    first = variants.cached_conversion(str(source), "q8").folder
+    (source / "chat_template.jinja").write_text("{{ no template")
+    with pytest.raises(CheckpointError, match="chat template cannot be parsed"):
+        variants.cached_conversion(str(source), "q8")
+    assert variants.is_whole(first)
+
+
 def test_large_files_are_known_by_their_time(
     source: Path, conversions: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

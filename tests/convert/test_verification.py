@@ -103,6 +103,17 @@ def test_one_word_more_is_allowed_and_a_share_of_many(
     assert bool(list(judge(found, LIMITS))) == fails
 
 
+@pytest.mark.parametrize(
+    ("n_positions", "n_other", "fails"),
+    [(5, 1, False), (5, 2, True), (40, 4, False), (40, 5, True)],
+)
+def test_one_other_token_is_allowed_and_a_share_of_many(
+    n_positions: int, n_other: int, fails: bool
+) -> None:
+    found = verification(agreement=Agreement(n_positions, n_positions - n_other, 0.0))
+    assert bool(list(judge(found, LIMITS))) == fails
+
+
 def test_fewer_errors_than_the_source_are_no_offence() -> None:
     assert list(judge(verification(source_text="", converted_text="a b c"), LIMITS)) == []
 

@@ -343,8 +343,12 @@ def test_the_recipes_limits_decide(source: Checkpoint, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "recording",
-    [noise(3, 60 * SAMPLE_RATE), Recording("broken.wav", b"no sound")],
-    ids=["too long", "unreadable"],
+    [
+        noise(3, 60 * SAMPLE_RATE),
+        Recording("broken.wav", b"no sound"),
+        Recording("click.wav", np.ones(256, np.float32), SAMPLE_RATE),
+    ],
+    ids=["too long", "unreadable", "too short"],
 )
 def test_a_bad_recording_is_found_before_anything_is_written(
     source: Checkpoint, tmp_path: Path, recording: Recording

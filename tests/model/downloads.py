@@ -17,6 +17,7 @@ SMALL_FILES = [
     "processor_config.json",
     "model.safetensors.index.json",
 ]
+HEAD = "out_llm.safetensors"
 ENOUGH_S = 60  # for a process to answer on a busy machine; nothing waits that long if all is well
 
 
@@ -35,7 +36,7 @@ class Log:
 
 
 def needed(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: files[name] for name in (*SMALL_FILES, *SHARDS) if name in files}
+    return {name: files[name] for name in (*SMALL_FILES, *SHARDS, HEAD) if name in files}
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -7,8 +7,9 @@ from huggingface_hub import constants
 
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.checkpoint import find_checkpoint
+from granite_mlx.model.shards import INDEX_NAME
 
-from .downloads import SMALL_FILES, Log, contents, needed
+from .downloads import HEAD, SMALL_FILES, Log, contents, needed
 from .fake_hub import MODEL_ID, SHARDS, FakeHub, Fault, model_files
 
 # Downloads
@@ -86,7 +87,7 @@ def test_interrupted_download_goes_on_where_it_stopped(hub: FakeHub) -> None:
     hub.faults.clear()
     hub.requests.clear()
     assert contents(find_checkpoint(MODEL_ID).folder) == needed(model_files())
-    assert hub.fetched() == [SHARDS[2]]
+    assert hub.fetched() == [SHARDS[2], HEAD]
 
 
 def test_damaged_index_in_the_cache(hub: FakeHub) -> None:
@@ -109,14 +110,20 @@ def test_one_file_of_weights_without_index(hub: FakeHub) -> None:
 
 def test_xet(hub: FakeHub, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     files = model_files()
-    hub.store_on_xet({name: files[name] for name in SHARDS}, tmp_path)
+    hub.store_on_xet({name: files[name] for name in (*SHARDS, HEAD)}, tmp_path)
     log = Log()
     folder = find_checkpoint(MODEL_ID, on_progress=log).folder
     assert contents(folder) == needed(files)
-    assert sorted(hub.fetched()) == sorted(SMALL_FILES)  # the shards came over Xet
+    assert sorted(hub.fetched()) == sorted(SMALL_FILES)  # the others came over Xet
     assert log.calls[-1][0] == log.calls[-1][1]
     assert log.done == sorted(set(log.done))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_second_head_is_no_weights(hub: FakeHub) -> None:
+    hub.commit({n: c for n, c in model_files().items() if n not in (*SHARDS, INDEX_NAME)})
+    with pytest.raises(CheckpointError, match="no safetensors weights"):
+        find_checkpoint(MODEL_ID)
 
 
 # Revisions

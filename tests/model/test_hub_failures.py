@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from granite_mlx.errors import CheckpointError, UnsupportedModelError
 from granite_mlx.model.checkpoint import find_checkpoint
 
-from .downloads import ENOUGH_S, SMALL_FILES, Log, child, contents, needed
+from .downloads import ENOUGH_S, HEAD, SMALL_FILES, Log, child, contents, needed
 from .fake_hub import MODEL_ID, SHARDS, FakeHub, Fault, model_files
 
 # What can go wrong at the hub
@@ -174,4 +174,4 @@ def test_ctrl_c_leaves_a_cache_to_go_on_with(
     hub.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     assert contents(find_checkpoint(MODEL_ID).folder) == needed(model_files())
-    assert hub.fetched() == SHARDS[1:]
+    assert hub.fetched() == [*SHARDS[1:], HEAD]

@@ -149,8 +149,11 @@ def test_a_huge_header_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "header",
-    [b"[1, 2]", b'"text"', b"null", b"{]", b"\xff\xfe\xfd", b"[" * 50_000, b'{"a": 1}', b"{} {}"],
-    ids=lambda header: header[:8],
+    [
+        b"[1, 2]", b'"text"', b"null", b"{]", b"\xff\xfe\xfd", b"[" * 50_000, b'{"a": 1}', b"{} {}",
+        b'{"__metadata__": [1]}', b'{"__metadata__": {"format": 1}}',
+    ],
+    ids=lambda header: header[-8:],
 )  # fmt: skip
 def test_header_that_is_no_table_of_tensors(tmp_path: Path, header: bytes) -> None:
     path = tmp_path / "model.safetensors"
