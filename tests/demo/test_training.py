@@ -82,11 +82,11 @@ def test_imitated_audio_collapses_to_what_is_heard(
     """By the rules of CTC: drop repetitions, then blanks. Without roughness nothing is lost."""
     rng = np.random.default_rng(12)
     few = [rng.choice([300, 301, 302], size=n).tolist() for n in range(15) for _ in range(4)]
-    copied = train._random_strings(recipe, 40).heard
+    copied = train.imitation.random_strings(recipe, 40).heard
     for heard in (few, copied):
         assert any(a == b for h in heard for a, b in itertools.pairwise(h))
         rows = train.Rows([], [], heard, [], [])
-        audio = train._imitate(recipe, rows, roughness=0.0)
+        audio = train.imitation.imitate(recipe, rows, roughness=0.0)
         nearest = torch.cdist(audio, recipe.table).argmin(-1).tolist()
         collapsed = [
             [token for token, _ in itertools.groupby(row) if token != recipe.pad] for row in nearest
@@ -141,9 +141,12 @@ def test_each_recording_is_asked_as_many_things_as_told(recipe: Any) -> None:
 
 def test_texts_come_as_drawn_in_batches_of_one_length(train: ModuleType, recipe: Any) -> None:
     size = 4
-    drawn = train.rows(train._questions(recipe, 16 * size), recipe.tokenizer)
+    imitation = train.imitation
+    drawn = imitation.rows(imitation.questions(recipe, 16 * size), recipe.tokenizer)
     recipe.reseed(0)
-    batches = list(itertools.islice(train._texts(recipe, size, train._questions), 16))
+    batches = list(
+        itertools.islice(train.imitation.texts(recipe, size, train.imitation.questions), 16)
+    )
     assert sorted(row for batch in batches for row in _rows(batch)) == sorted(_rows(drawn))
     lengths = sorted([sum(map(len, row[:3])) for row in _rows(batch)] for batch in batches)
     assert [len(of_batch) for of_batch in lengths] == [size] * 16
@@ -156,8 +159,8 @@ def _rows(rows: Any) -> list[tuple[list[Any], ...]]:
 
 
 def test_listed_terms_of_an_answer_are_found_in_the_list(train: ModuleType, recipe: Any) -> None:
-    questions = train._roll_calls(recipe, 40) + train._questions(recipe, 40)
-    rows, n_found = train.rows(questions, recipe.tokenizer), 0
+    questions = train.imitation.roll_calls(recipe, 40) + train.imitation.questions(recipe, 40)
+    rows, n_found = train.imitation.rows(questions, recipe.tokenizer), 0
     for question, prompt, answer, pairs in zip(
         questions, rows.prompts, rows.answers, rows.listed, strict=True
     ):
