@@ -9,6 +9,7 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx import nn
 
+from granite_mlx.model.activations import swiglu
 from granite_mlx.model.cache import Cache, LayerCache
 from granite_mlx.model.config import TextConfig
 from granite_mlx.model.rope import Rotary
@@ -47,7 +48,7 @@ class MLP(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def __call__(self, x: mx.array) -> mx.array:
-        return self.down_proj(nn.silu(self.gate_proj(x)) * self.up_proj(x))
+        return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
 
 
 class DecoderLayer(nn.Module):
