@@ -1,4 +1,4 @@
-"""The gates of the networks, each of them one fused kernel.
+"""The arithmetic between the matrix products, each piece of it one fused kernel.
 
 e**-x is a power of 2 here: GPUs compute those natively, and MLX's CPU does them three times as fast
 as its exponential. What half precision gives is computed in float32, which costs a fused kernel
@@ -13,6 +13,12 @@ from functools import partial
 import mlx.core as mx
 
 _MINUS_LOG2_E = -math.log2(math.e)
+
+
+@partial(mx.compile, shapeless=True)
+def add_scaled(x: mx.array, y: mx.array, scale: float) -> mx.array:
+    """x + scale * y, of a residual connection."""
+    return x + scale * y
 
 
 @partial(mx.compile, shapeless=True)

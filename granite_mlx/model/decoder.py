@@ -9,7 +9,7 @@ from __future__ import annotations
 import mlx.core as mx
 from mlx import nn
 
-from granite_mlx.model.activations import swiglu
+from granite_mlx.model.activations import add_scaled, swiglu
 from granite_mlx.model.cache import Cache, LayerCache
 from granite_mlx.model.config import TextConfig
 from granite_mlx.model.rope import Rotary
@@ -63,10 +63,10 @@ class DecoderLayer(nn.Module):
     def __call__(
         self, x: mx.array, cache: Cache, layer: LayerCache, mask: mx.array | str | None
     ) -> mx.array:
-        x = x + self.residual_multiplier * self.self_attn(
-            self.input_layernorm(x), cache, layer, mask
-        )
-        return x + self.residual_multiplier * self.mlp(self.post_attention_layernorm(x))
+        attended = self.self_attn(self.input_layernorm(x), cache, layer, mask)
+        x = add_scaled(x, attended, self.residual_multiplier)
+        mapped = self.mlp(self.post_attention_layernorm(x))
+        return add_scaled(x, mapped, self.residual_multiplier)
 
 
 class GraniteModel(nn.Module):

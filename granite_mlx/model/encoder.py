@@ -14,7 +14,7 @@ from typing import NamedTuple
 import mlx.core as mx
 from mlx import nn
 
-from granite_mlx.model.activations import glu, silu
+from granite_mlx.model.activations import add_scaled, glu, silu
 from granite_mlx.model.config import EncoderConfig
 
 
@@ -165,10 +165,10 @@ class ConformerBlock(nn.Module):
         self.post_norm = nn.LayerNorm(config.hidden_dim)
 
     def __call__(self, x: mx.array, valid: mx.array | None) -> mx.array:
-        x = x + 0.5 * self.ff1(x)
+        x = add_scaled(x, self.ff1(x), 0.5)
         x = x + self.attn(x, valid)
         x = x + self.conv(x, valid)
-        x = x + 0.5 * self.ff2(x)
+        x = add_scaled(x, self.ff2(x), 0.5)
         return self.post_norm(x)
 
 

@@ -14,6 +14,7 @@ def operations(benchmarks: ModuleType) -> ModuleType:
     return importlib.import_module("benchmarks.operations")
 
 
+@pytest.mark.slow
 def test_no_back_end_lacks_any(
     operations: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
