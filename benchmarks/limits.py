@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from benchmarks.costs import Product, conformer_products, flops
 from granite_mlx.bench.machine import available_cores, loaded_blas
@@ -71,11 +72,14 @@ def product_rate(products: list[Product], dtype: str) -> float:
     return flops(products) / _best_s(_run_of(products, kind))
 
 
-def _run_of(products: list[Product], dtype: object) -> Callable[[], None]:
+def _run_of(products: list[Product], dtype: Any) -> Callable[[], None]:
     import mlx.core as mx
 
     pairs = [
-        (mx.random.normal((one.m, one.k), dtype=dtype), mx.random.normal((one.k, one.n), dtype=dtype))
+        (
+            mx.random.normal((one.m, one.k), dtype=dtype),
+            mx.random.normal((one.k, one.n), dtype=dtype),
+        )
         for one in products
         for _ in range(one.count)
     ]

@@ -73,9 +73,7 @@ def time_stages(
     )  # fmt: skip
 
 
-def prompt_of(
-    speech: GraniteSpeech, samples: np.ndarray, question: str | None = None
-) -> mx.array:
+def prompt_of(speech: GraniteSpeech, samples: np.ndarray, question: str | None = None) -> mx.array:
     """(n, H) embeddings of what the decoder is asked about samples, computed."""
     features = encoder_input(samples, speech.features, speech.network.dtype)
     audio = speech.network.projector(speech.network.encoder(features).frames)

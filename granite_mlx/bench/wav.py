@@ -29,7 +29,7 @@ def example_speech(seconds: float) -> Samples:
     folder = DEMO_FOLDER / "examples"
     speech = np.concatenate([load_audio(folder / f"{name}.flac") for name in EXAMPLES])
     steps = np.clip(np.round(speech * STEPS), -STEPS, STEPS - 1).astype(np.int16)
-    return np.resize(steps, round(seconds * SAMPLE_RATE)).astype(np.float32) / STEPS
+    return np.resize(steps, round(seconds * SAMPLE_RATE)).astype(np.float32) / np.float32(STEPS)
 
 
 def write_wav(path: Path, samples: Samples) -> None:
@@ -49,4 +49,4 @@ def read_wav(path: Path) -> Samples:
 
     with wave.open(str(path), "rb") as file:
         steps = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    return steps.astype(np.float32) / STEPS
+    return steps.astype(np.float32) / np.float32(STEPS)

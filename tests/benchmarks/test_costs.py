@@ -139,6 +139,8 @@ def test_products_with_weights_use_each_weight_once_a_frame(
 
 def test_the_order_of_the_published_models_costs(costs: ModuleType, real: SpeechConfig) -> None:
     """30 s take 1.3 TFLOP in the encoder and 0.9 in a prefill of 320; a token reads 3.3 GB."""
-    assert costs.flops(costs.encoder_products(real.encoder, 1500)) == pytest.approx(1.3e12, rel=0.05)
+    assert costs.flops(costs.encoder_products(real.encoder, 1500)) == pytest.approx(
+        1.3e12, rel=0.05
+    )
     assert costs.flops(costs.decoder_products(real.text, 320)) == pytest.approx(0.9e12, rel=0.05)
     assert costs.decode_bytes(real.text, 320, 2) == pytest.approx(3.3e9, rel=0.05)
