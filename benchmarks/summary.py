@@ -16,7 +16,7 @@ from benchmarks.costs import (
 from benchmarks.journal import Record
 from benchmarks.room import ITEM_BYTES
 from benchmarks.schedule import COLD, END_TO_END, LIMITS, LOAD, PROFILE, STAGES
-from granite_mlx.bench.spread import Spread, spread
+from granite_mlx.bench.spread import Spread, spread_if_any
 from granite_mlx.model.config import SpeechConfig
 
 Values = Mapping[str, float]
@@ -111,7 +111,7 @@ def measured_limits(records: Iterable[Record], dtype: str) -> MeasuredLimits:
     """What the machine could do while the contenders were measured."""
     values = [record.values for record in records if record.kind == LIMITS]
     rates = [v[f"{dtype}_flops_per_s"] for v in values if v.get(f"{dtype}_flops_per_s")]
-    return MeasuredLimits(spread(rates), spread(v["bytes_per_s"] for v in values))
+    return MeasuredLimits(spread_if_any(rates), spread_if_any(v["bytes_per_s"] for v in values))
 
 
 def rows(
@@ -126,7 +126,7 @@ def rows(
                 mine = [r for r in records if r.contender == name]
                 here = [r for r in mine if (r.kind, r.seconds) == (quantity.kind, seconds)]
                 known = (quantity.of(record.values, seconds) for record in here)
-                figure = spread(value for value in known if value is not None)
+                figure = spread_if_any(value for value in known if value is not None)
                 if figure is not None:
                     loads = [r.values for r in mine if r.kind == LOAD]
                     shape = {**(loads[-1] if loads else {}), **here[-1].values}

@@ -18,7 +18,7 @@ from benchmarks.contenders.protocol import QUESTION, Answer, Measure, Request, o
 from benchmarks.encoder_profile import profile_encoder
 from granite_mlx.audio.features import encoder_input
 from granite_mlx.bench.machine import installed
-from granite_mlx.bench.stages import endless, time_stages
+from granite_mlx.bench.stages import endless, time_stages, time_whole
 from granite_mlx.bench.wav import read_wav
 from granite_mlx.engine import shared_thread
 from granite_mlx.speech import GraniteSpeech
@@ -76,24 +76,16 @@ class Worker:
             speech.config = config
 
     def _transcribed(self, speech: GraniteSpeech, request: Request) -> Answer:
-        ticks: list[float] = []
-        start_s = time.perf_counter()
-
-        def on_progress(fraction: float) -> None:
-            ticks.append(time.perf_counter() - start_s)
-
-        transcript = speech.transcribe(
+        times = time_whole(
+            speech,
             request.audio,
             max_new_tokens=request.n_tokens,
             speculative="off" if request.forced else self._speculative,
-            on_progress=on_progress,
         )
-        total_s = time.perf_counter() - start_s
-        # The first report is of the encoded recording, the second of the first token.
-        values = {"total_s": total_s, "first_token_s": ticks[1]}
-        if request.forced:
-            values["n_tokens"] = request.n_tokens
-        return Answer(values, transcript.text)
+        values = {"total_s": times.total_s}
+        if times.first_token_s is not None:
+            values["first_token_s"] = times.first_token_s
+        return Answer(values, times.text)
 
     def profile(self, request: Request) -> Answer:
         """Where the encoder's time goes, each kind of operation on its own."""

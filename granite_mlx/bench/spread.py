@@ -17,12 +17,15 @@ class Spread:
     n: int
 
 
-def spread(values: Iterable[float]) -> Spread | None:
-    """None where nothing was measured."""
+def spread(values: Iterable[float]) -> Spread:
+    """ValueError where nothing was measured."""
     known = sorted(values)
-    return Spread(median(known), known[0], known[-1], len(known)) if known else None
+    if not known:
+        raise ValueError("nothing was measured.")
+    return Spread(median(known), known[0], known[-1], len(known))
 
 
-def rate(amount: float, times_s: Spread | None) -> float | None:
-    """`amount` a second at the median time; None where no time was measured, or it was 0."""
-    return amount / times_s.median if times_s is not None and times_s.median > 0 else None
+def spread_if_any(values: Iterable[float]) -> Spread | None:
+    """None where nothing was measured."""
+    known = list(values)
+    return spread(known) if known else None

@@ -20,8 +20,13 @@ from granite_mlx.model.config import TextConfig
 if TYPE_CHECKING:
     import numpy as np
 
+    from granite_mlx.audio.files import AudioSource
     from granite_mlx.decoding.generate import Generated
+    from granite_mlx.decoding.speculative import Speculative
     from granite_mlx.speech import GraniteSpeech
+
+REPORTS_WITHOUT_TOKENS = 2
+"""That the recording is encoded, and that its transcript is there."""
 
 NO_TOKEN = -1
 """As the end token: a text goes on until its budget is spent."""
@@ -71,6 +76,39 @@ def time_stages(
         features_s, encoder_s, projector_s, times_s[0], times_s[-1] - times_s[0],
         features.shape[1], len(prompt), len(generated.ids), generated.ids,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WholeTimes:
+    """From a recording to its text. `first_token_s` is None where no token came."""
+
+    total_s: float
+    first_token_s: float | None
+    text: str
+
+
+def time_whole(
+    speech: GraniteSpeech,
+    audio: AudioSource,
+    *,
+    sample_rate: int | None = None,
+    max_new_tokens: int | None = None,
+    speculative: Speculative = "exact",
+) -> WholeTimes:
+    """`GraniteSpeech.transcribe`, timed."""
+    reports_s: list[float] = []
+    start_s = time.perf_counter()
+    transcript = speech.transcribe(
+        audio,
+        sample_rate=sample_rate,
+        max_new_tokens=max_new_tokens,
+        speculative=speculative,
+        on_progress=lambda fraction: reports_s.append(time.perf_counter() - start_s),
+    )
+    total_s = time.perf_counter() - start_s
+    # The first report is of the encoded recording, those between it and the last of tokens.
+    first_token_s = reports_s[1] if len(reports_s) > REPORTS_WITHOUT_TOKENS else None
+    return WholeTimes(total_s, first_token_s, transcript.text)
 
 
 def prompt_of(speech: GraniteSpeech, samples: np.ndarray, question: str | None = None) -> mx.array:
