@@ -19,22 +19,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks.contenders.known import LIMITS, Contender, PeersError, built_in, chosen, configured
-from benchmarks.full_size import full_size_checkpoint
 from benchmarks.journal import Journal, model_facts
+from benchmarks.models import FULL_SIZE, Model, model_of, usual_dtype
 from benchmarks.plots import NoMatplotlibError, plot
 from benchmarks.report import content, document
 from benchmarks.schedule import FULL, QUICK, Settings
-from benchmarks.session import Model, Outcome, Session
+from benchmarks.session import Outcome, Session
 from benchmarks.summary import rows
 from benchmarks.worker_process import ROOT
 from granite_mlx.bench.machine import this_machine
 from granite_mlx.bench.wav import example_speech, write_wav
 from granite_mlx.errors import GraniteError
-from granite_mlx.model.checkpoint import DEMO, find_checkpoint
+from granite_mlx.model.checkpoint import DEMO
 from granite_mlx.model.config import SpeechConfig, parse_config
 from granite_mlx.model.folder import read_config
 
-FULL_SIZE = "full-size"
 JOURNAL, JSON, TABLE = "measurements.jsonl", "results.json", "results.md"
 COMPLETE, PARTIAL, NOTHING_DONE, INTERRUPTED = 0, 1, 2, 130
 
@@ -159,20 +158,6 @@ def settings_of(args: argparse.Namespace) -> Settings:
         n_tokens=args.tokens or preset.n_tokens,
         budget_s=args.minutes * 60 if args.minutes else preset.budget_s,
     )
-
-
-def usual_dtype() -> str:
-    """float32 on a CPU, where bfloat16 is slow; bfloat16 on a GPU."""
-    import mlx.core as mx
-
-    return "bfloat16" if mx.default_device() == mx.Device(mx.gpu) else "float32"
-
-
-def model_of(name: str, dtype: str) -> Model:
-    """What a name on the command line stands for; the full-size checkpoint is made if need be."""
-    if name == FULL_SIZE:
-        return Model(name, full_size_checkpoint(), dtype, forced=True)
-    return Model(name, find_checkpoint(name).folder, dtype, forced=False)
 
 
 def taking_part(contenders: Sequence[Contender], model: Model) -> list[Contender]:

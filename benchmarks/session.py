@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.contenders.known import Contender
 from benchmarks.contenders.protocol import Answer, Request
 from benchmarks.journal import Journal, Record, context
+from benchmarks.models import Model
 from benchmarks.room import available_bytes, weights_bytes, working_bytes
 from benchmarks.schedule import (
     COLD,
@@ -34,16 +35,6 @@ GRACE_S = 300.0
 PAUSE_S = 0.3
 """Before each measurement, so that the threads of the one before, which spin a while in case that
 there is more to do, are at rest."""
-
-
-@dataclass(frozen=True)
-class Model:
-    """What is loaded, in which type. With `forced`, texts are as long as the harness says."""
-
-    name: str
-    folder: Path
-    dtype: str
-    forced: bool
 
 
 @dataclass(frozen=True)
