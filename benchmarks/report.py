@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.contenders.known import OURS
+from benchmarks.contenders.known import OURS, rival
 from benchmarks.schedule import Settings
 from benchmarks.session import Outcome
 from benchmarks.summary import (
@@ -76,12 +76,12 @@ def _limits(limits: MeasuredLimits) -> str:
 def table(figures: Iterable[Row], contenders: Sequence[str]) -> str:
     """One row for each length and quantity; beside each other contender how many times as good
     ours is."""
-    others = [name for name in contenders if name != OURS and OURS in contenders]
-    head = ["audio", "stage", *contenders, *(f"ours to {name}" for name in others)]
+    rivals = {name: ours for name in contenders if (ours := rival(name, contenders)) is not None}
+    head = ["audio", "stage", *contenders, *(f"ours to {name}" for name in rivals)]
     lines = [line(head), line(["---"] * len(head))]
     for row in figures:
         cells = [_cell(row, name) for name in contenders]
-        times = (row.times(OURS, name) for name in others)
+        times = (row.times(ours, name) for name, ours in rivals.items())
         ratios = ["" if ratio is None else f"{ratio:.2f} x" for ratio in times]
         stage = f"{row.quantity.name}, {row.quantity.unit}"
         lines.append(line([f"{row.seconds:g} s" if row.seconds else "", stage, *cells, *ratios]))

@@ -53,7 +53,7 @@ def rtfx(values: Values, seconds: float) -> float | None:
 
 def peak_gb(values: Values, seconds: float) -> float | None:
     """What the process held at most, or on a GPU what MLX held, where that is more."""
-    peaks = [values[key] for key in ("peak_resident_bytes", "peak_mlx_bytes") if key in values]
+    peaks = [values[key] for key in ("peak_resident_bytes", "peak_device_bytes") if key in values]
     return max(peaks) / 1e9 if peaks else None
 
 

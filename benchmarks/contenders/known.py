@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.blas import OWN, VARIABLE
+from benchmarks.blas import OPENBLAS, OWN, VARIABLE, load_fast_blas
+from benchmarks.contenders.protocol import QUESTION
+from granite_mlx.model.checkpoint import DEMO_FOLDER
 
 WORKERS = {
     "granite-mlx": "granite_mlx_worker",
@@ -67,20 +69,52 @@ class Contender:
 
 
 OURS = "granite-mlx"
+DEMO_ONLY = {"demo": str(DEMO_FOLDER)}
 LIMITS = Contender("limits", WORKERS["limits"], large=False)
 
 
 def built_in(root: Path) -> list[Contender]:
-    """Us, plainly and as the product is, and the peers whose environments are in `root`."""
+    """Us, plainly and as the product is, and the peers whose environments are in `root`.
+
+    The command lines, with all that a process costs, run the demo checkpoint alone: of a large
+    model they would measure the loading.
+    """
+    pythons = {name: root / folder / "bin" / "python" for name, folder in ENVIRONMENTS.items()}
     found = [Contender(OURS, WORKERS[OURS])]
-    for name, folder in ENVIRONMENTS.items():
-        python = root / folder / "bin" / "python"
-        if python.exists():
-            found.append(Contender(name, WORKERS[name], str(python)))
+    found += [
+        Contender(name, WORKERS[name], str(python))
+        for name, python in pythons.items()
+        if python.exists()
+    ]
     drafts = {"speculative": "exact", "end_to_end_only": True}
-    demo_only = {"demo": "demo"}
-    found.append(Contender("granite-mlx, drafts", WORKERS[OURS], options=drafts, models=demo_only))
+    found.append(Contender(f"{OURS}, drafts", WORKERS[OURS], options=drafts, models=DEMO_ONLY))
+    ours = ["{python}", "-m", "granite_mlx", "transcribe", "-m", "{model}", "{audio}"]
+    found.append(_command(OURS, ours))
+    if pythons["mlx-audio"].exists():
+        # Its --language would make a translation of it.
+        theirs = [
+            str(pythons["mlx-audio"]), "-m", "mlx_audio.stt.generate", "--model", "{model}",
+            "--audio", "{audio}", "--output-path", "{out}", "--prompt", QUESTION,
+        ]  # fmt: skip
+        found.append(_command("mlx-audio", theirs, text_file="{out}.txt"))
     return found
+
+
+def _command(name: str, command: Sequence[str], **more: str) -> Contender:
+    environment = {"LD_PRELOAD": OPENBLAS} if load_fast_blas() else {}
+    options = {"command": command, "environment": environment, **more}
+    return Contender(
+        f"{name}, command", WORKERS["command"], sys.executable, options, DEMO_ONLY, False
+    )
+
+
+def rival(name: str, names: Iterable[str]) -> str | None:
+    """Which of our contenders a peer is compared with: a command line with ours, say."""
+    own, _, way = name.partition(", ")
+    if own == OURS:
+        return None
+    wanted = f"{OURS}, {way}" if way else OURS
+    return next((one for one in (wanted, OURS) if one in names), None)
 
 
 class PeersError(ValueError):

@@ -112,7 +112,7 @@ class Worker:
             )
         total_s = time.perf_counter() - start_s
         finish_what_was_begun()
-        values = {"total_s": total_s, "n_tokens": result.generation_tokens}
+        values = {"total_s": total_s}
         if first_token_s:
             values["first_token_s"] = first_token_s[0]
         return Answer(values, result.text.strip())

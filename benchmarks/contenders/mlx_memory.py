@@ -13,4 +13,4 @@ def with_mlx_peak(work: Callable[[], Answer]) -> Answer:
     """Add both peaks of one piece of work."""
     mx.reset_peak_memory()
     answer = with_resident_peak(work)
-    return Answer({**answer.values, "peak_mlx_bytes": mx.get_peak_memory()}, answer.text)
+    return Answer({**answer.values, "peak_device_bytes": mx.get_peak_memory()}, answer.text)
