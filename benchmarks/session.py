@@ -149,18 +149,18 @@ class Session:
         """The contender's process with the model loaded, having heard one recording."""
         worker = self._workers[item.contender]
         self._make_room(worker, item.seconds)
-        if not worker.contender.large:
-            worker.loaded = True
         if worker.loaded:
             return worker
         if worker.has_ended:
             worker = self._start(worker.contender)
         model = worker.contender.model(self.model.name, str(self.model.folder))
         assert model is not None  # who does not take part is not among the contenders
-        self.tell(f"  {item.contender}: loading")
+        if worker.contender.large:
+            self.tell(f"  {item.contender}: loading")
         start_s = time.monotonic()
         loaded = worker.load(model, self.model.dtype, self._limit_s())
-        self._keep(Item(item.contender, LOAD, 0.0, 0), loaded, time.monotonic() - start_s)
+        if "load_s" in loaded.values:
+            self._keep(Item(item.contender, LOAD, 0.0, 0), loaded, time.monotonic() - start_s)
         if END_TO_END in worker.kinds:
             shortest_s = min(self.settings.seconds)
             start_s = time.monotonic()

@@ -2,7 +2,8 @@
 
 Options: `command`, a list of words in which {audio} and {model} stand for the file and the model,
 {python} for the harness's interpreter and {out} for a file that may be made; `environment`, a table
-of variables; `text_file`, where the text then is, if not on stdout.
+of variables; `text_file`, where the text then is, if not on stdout; `version`, since a command that
+has changed is another one.
 """
 
 from __future__ import annotations
@@ -78,6 +79,8 @@ def main() -> None:
     settings = options()
     worker = Worker(settings)
     versions = {"command": " ".join(settings["command"])}
+    if "version" in settings:
+        versions["version"] = str(settings["version"])
     serve(versions, worker.load, {"end_to_end": worker.end_to_end}, lambda work: work())
 
 

@@ -6,16 +6,15 @@ a forced text is always written plainly, since the head's draft of one would mea
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import granite_mlx
 from benchmarks.contenders.mlx_memory import with_mlx_peak
 from benchmarks.contenders.protocol import QUESTION, Answer, Measure, Request, options, serve
 from benchmarks.encoder_profile import profile_encoder
+from benchmarks.sources import our_version
 from granite_mlx.audio.features import encoder_input
 from granite_mlx.bench.machine import installed
 from granite_mlx.bench.stages import endless, time_stages, time_whole
@@ -105,17 +104,8 @@ def token_weight_bytes(speech: GraniteSpeech) -> int:
 
 
 def versions() -> dict[str, str]:
-    """With a hash of our sources: measurements of another state of them are not ours any more."""
-    return {"granite-mlx": f"{granite_mlx.__version__}+{source_hash()}", **installed(PACKAGES)}
-
-
-def source_hash() -> str:
-    """Of the code that is measured."""
-    folder = Path(granite_mlx.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()[:8]
+    """Ours is that of the sources, not of an installed package."""
+    return {"granite-mlx": our_version(), **installed(PACKAGES)}
 
 
 def main() -> None:

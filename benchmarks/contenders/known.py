@@ -22,6 +22,7 @@ from typing import Any
 
 from benchmarks.blas import OPENBLAS, OWN, VARIABLE, load_fast_blas
 from benchmarks.contenders.protocol import QUESTION
+from benchmarks.sources import our_version
 from granite_mlx.model.checkpoint import DEMO_FOLDER
 
 WORKERS = {
@@ -89,7 +90,7 @@ def built_in(root: Path) -> list[Contender]:
     drafts = {"speculative": "exact", "end_to_end_only": True}
     found.append(Contender(f"{OURS}, drafts", WORKERS[OURS], options=drafts, models=DEMO_ONLY))
     ours = ["{python}", "-m", "granite_mlx", "transcribe", "-m", "{model}", "{audio}"]
-    found.append(_command(OURS, ours))
+    found.append(_command(OURS, ours, version=our_version()))
     if pythons["mlx-audio"].exists():
         # Its --language would make a translation of it.
         theirs = [
