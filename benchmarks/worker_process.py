@@ -37,6 +37,7 @@ class WorkerProcess:
             try:
                 self._process = subprocess.Popen(
                     [contender.python, "-m", f"benchmarks.contenders.{contender.worker}"],
+                    bufsize=0,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=stderr,
@@ -130,7 +131,8 @@ class WorkerProcess:
         self._lines.put(b"")
 
     def _obituary(self) -> str:
-        code = self._process.wait()
+        self.kill()
+        code = self._process.returncode
         lines = self._log_path.read_text(encoding="utf-8", errors="replace").split("\n")
         said = " / ".join(line.strip() for line in lines if line.strip())[-300:]
         ended = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
