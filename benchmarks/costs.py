@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from granite_mlx.model.config import EncoderConfig, SpeechConfig, TextConfig
 
+ATTENTION = ("scores", "positions", "values")
+"""Products of the encoder that have no weights: small ones, and many."""
+
 
 @dataclass(frozen=True)
 class Product:

@@ -13,13 +13,11 @@ from collections.abc import Callable, Mapping
 import mlx.core as mx
 from mlx import nn
 
-from benchmarks.costs import Product, blocks, encoder_products
+from benchmarks.costs import ATTENTION, Product, blocks, encoder_products
 from granite_mlx.model.config import EncoderConfig
 from granite_mlx.model.encoder import Encoder
 
-N_RUNS = 3
-
-ATTENTION = ("scores", "positions", "values")
+N_RUNS = 2
 
 
 def profile_encoder(
