@@ -13,6 +13,7 @@ from benchmarks.summary import (
     MeasuredLimits,
     Row,
     measured_limits,
+    others,
     profiles,
     rows,
     texts,
@@ -46,6 +47,7 @@ def _model_parts(outcome: Outcome, config: SpeechConfig, settings: Settings) -> 
         else f"The decoding stage writes {settings.n_tokens} tokens; whole texts end by themselves."
     )
     parts = [f"## {model.name}, {model.dtype}", _versions(outcome), length, _limits(limits)]
+    parts.append(_quiet(others(outcome.records)))
     if figures:
         parts.append(table(figures, names))
     parts += [profile_table(name, found) for name, found in profiles(outcome.records).items()]
@@ -71,6 +73,16 @@ def _limits(limits: MeasuredLimits) -> str:
     if limits.bytes_per_s is not None:
         told.append(f"reading {scaled(limits.bytes_per_s, 1e9)} GB/s")
     return f"The machine's limits in the same run: {', '.join(told)}." if told else ""
+
+
+def _quiet(share: Spread | None) -> str:
+    """Whether the machine was at rest."""
+    if share is None:
+        return ""
+    return (
+        f"Other processes took {100 * share.median:.0f} % of the cores meanwhile, "
+        f"{100 * share.highest:.0f} % at most."
+    )
 
 
 def table(figures: Iterable[Row], contenders: Sequence[str]) -> str:
@@ -160,6 +172,7 @@ def _model_content(outcome: Outcome, config: SpeechConfig) -> dict[str, Any]:
         "forced_length": outcome.model.forced,
         "versions": {name: dict(versions) for name, versions in outcome.versions.items()},
         "limits": asdict(measured_limits(outcome.records, dtype)),
+        "others_share": None if (share := others(outcome.records)) is None else asdict(share),
         "figures": [
             {
                 "seconds": row.seconds,

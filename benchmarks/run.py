@@ -29,6 +29,7 @@ from benchmarks.summary import rows
 from benchmarks.worker_process import ROOT
 from granite_mlx.bench.machine import this_machine
 from granite_mlx.bench.wav import example_speech, write_wav
+from granite_mlx.cli.signals import run_interruptibly
 from granite_mlx.errors import GraniteError
 from granite_mlx.model.checkpoint import DEMO
 from granite_mlx.model.config import SpeechConfig, parse_config
@@ -196,4 +197,4 @@ def tell(message: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_interruptibly(main))

@@ -9,6 +9,9 @@ STAGES, END_TO_END, PROFILE, LIMITS = "stages", "end_to_end", "profile", "limits
 LOAD, COLD = "load", "cold"
 """Of each fresh process: loading, and the first whole recording, the shortest."""
 
+OTHERS = "others_share"
+"""Among the values of a measurement: the part of all cores that other processes took meanwhile."""
+
 PROFILED_S = 30.0
 """The recording whose encoder pass is itemised and whose products are the limit, or the longest
 below it."""

@@ -13,11 +13,13 @@ from benchmarks.contenders.known import Contender
 from benchmarks.contenders.protocol import Answer, Request
 from benchmarks.journal import Journal, Record, context
 from benchmarks.models import Model
+from benchmarks.quiet import others_share, ticks
 from benchmarks.room import available_bytes, weights_bytes, working_bytes
 from benchmarks.schedule import (
     COLD,
     END_TO_END,
     LOAD,
+    OTHERS,
     PROFILE,
     WARM_UP_LIMIT_S,
     Item,
@@ -195,9 +197,12 @@ class Session:
     def _measure(self, worker: WorkerProcess, item: Item) -> None:
         self.tell(f"  {item}")
         time.sleep(PAUSE_S)
-        start_s = time.monotonic()
+        before, start_s = ticks(worker.process_id), time.monotonic()
         answer = self._asked(worker, item.kind, item.seconds)
-        self._keep(item, answer, time.monotonic() - start_s)
+        spent_s = time.monotonic() - start_s
+        share = others_share(before, ticks(worker.process_id))
+        values = answer.values if share is None else {**answer.values, OTHERS: share}
+        self._keep(item, Answer(values, answer.text), spent_s)
 
     def _asked(self, worker: WorkerProcess, kind: str, seconds: float) -> Answer:
         forced = self.model.forced

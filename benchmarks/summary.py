@@ -15,7 +15,7 @@ from benchmarks.costs import (
 )
 from benchmarks.journal import Record
 from benchmarks.room import ITEM_BYTES
-from benchmarks.schedule import COLD, END_TO_END, LIMITS, LOAD, PROFILE, STAGES
+from benchmarks.schedule import COLD, END_TO_END, LIMITS, LOAD, OTHERS, PROFILE, STAGES
 from granite_mlx.bench.spread import Spread, spread_if_any
 from granite_mlx.model.config import SpeechConfig
 
@@ -181,6 +181,11 @@ def profiles(records: Iterable[Record]) -> dict[str, dict[str, float]]:
         for r in records
         if r.kind == PROFILE
     }  # fmt: skip
+
+
+def others(records: Iterable[Record]) -> Spread | None:
+    """What part of the machine others took during the measurements."""
+    return spread_if_any(r.values[OTHERS] for r in records if OTHERS in r.values)
 
 
 def texts(records: Iterable[Record]) -> dict[float, dict[str, str]]:

@@ -54,6 +54,11 @@ class WorkerProcess:
         self.kinds: list[str] = hello["kinds"]
 
     @property
+    def process_id(self) -> int:
+        """Of the program."""
+        return self._process.pid
+
+    @property
     def has_ended(self) -> bool:
         """Whether its process is gone."""
         return self._process.poll() is not None

@@ -2,6 +2,9 @@
 
 import importlib
 import json
+import os
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -273,3 +276,24 @@ def test_json_can_be_read(
     text = report.document(machine, schedule.QUICK, found)
     assert "Left out:\n\n- x\n\nFailed:\n\n- y failed\n" in text
     assert "products 500 (400 to 600) GFLOP/s, reading 20.0 (20.0 to 20.0) GB/s" in text
+
+
+def test_what_others_took(benchmarks: ModuleType) -> None:
+    quiet = importlib.import_module("benchmarks.quiet")
+    before, after = quiet.Ticks(1000, 400, 100), quiet.Ticks(1200, 550, 200)
+    assert quiet.others_share(before, after) == pytest.approx(50 / 200)
+    assert quiet.others_share(before, before) is None
+    assert quiet.others_share(None, after) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+def test_own_work_is_not_that_of_others(benchmarks: ModuleType) -> None:
+    quiet = importlib.import_module("benchmarks.quiet")
+    before = quiet.ticks(os.getpid())
+    end_s = time.process_time() + 0.3
+    while time.process_time() < end_s:
+        pass
+    after = quiet.ticks(os.getpid())
+    assert after.own - before.own >= 0.25 * os.sysconf("SC_CLK_TCK")
+    assert after.busy - before.busy >= 0.8 * (after.own - before.own)
+    assert quiet.ticks(2**30) is None
