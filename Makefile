@@ -14,15 +14,16 @@ WORK ?= demo/work
 EXAMPLE := granite_mlx/demo_checkpoint/examples/digits.flac
 INSTALL := bin/pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test test-all test-slow lint format types parity held-out fixtures wheel clean
+.PHONY: help demo test test-all test-slow bench lint format types parity held-out fixtures wheel clean
 
 help:
 	@echo "make demo      set up and transcribe a real recording, offline"
 	@echo "make test      set up and run the tests (minutes)"
 	@echo "make test-all  and the slow ones: parity with torch and peft, mlx-audio, wheel and sdist"
 	@echo "make test-slow the slow ones alone"
+	@echo "make bench     ours and mlx-audio side by side on this machine (at most 15 minutes)"
 	@echo "make lint      ruff: rules and format        make format   let ruff mend both"
-	@echo "make types     mypy --strict on the package"
+	@echo "make types     mypy --strict on the package and benchmarks/"
 	@echo "make parity    compare with torch/transformers, live, and print the differences"
 	@echo "make held-out  parity on every recording in WORK, and word errors in half precision"
 	@echo "make fixtures  make the stored reference values anew"
@@ -40,6 +41,9 @@ test-all: test test-slow
 # In the second environment, since the first has to show that the product needs no torch.
 test-slow: .venv-reference/installed .venv-mlx-audio/installed
 	GRANITE_MLX_AUDIO_PYTHON=$(CURDIR)/.venv-mlx-audio/bin/python .venv-reference/bin/pytest -m slow
+
+bench: .venv/installed-bench .venv-mlx-audio/installed
+	.venv/bin/python -m benchmarks.run --quick
 
 lint: .venv/installed-dev
 	.venv/bin/ruff check .
@@ -81,6 +85,10 @@ wheel: .venv/installed-dev
 
 .venv/installed-dev: pyproject.toml | .venv/bin/pip
 	.venv/$(INSTALL) -e '.[dev]'
+	touch .venv/installed $@
+
+.venv/installed-bench: pyproject.toml | .venv/bin/pip
+	.venv/$(INSTALL) -e '.[bench]'
 	touch .venv/installed $@
 
 .venv-reference/installed: pyproject.toml | .venv-reference/bin/pip

@@ -146,7 +146,9 @@ def padded_tokenizer(vocab_size: int) -> dict[str, Any]:
     Raises:
         ValueError: the vocabulary is smaller than the demo's.
     """
-    tokenizer = json.loads((DEMO_FOLDER / "tokenizer.json").read_text(encoding="utf-8"))
+    tokenizer: dict[str, Any] = json.loads(
+        (DEMO_FOLDER / "tokenizer.json").read_text(encoding="utf-8")
+    )
     special = {name: vocab_size - before for name, before in SPECIAL_TOKENS.items()}
     by_id = {at: text for text, at in tokenizer["model"]["vocab"].items() if text not in special}
     if max(by_id) >= min(special.values()):
@@ -161,7 +163,8 @@ def padded_tokenizer(vocab_size: int) -> dict[str, Any]:
 
 
 def _preprocessor(config: Mapping[str, Any]) -> dict[str, Any]:
-    content = json.loads((DEMO_FOLDER / "preprocessor_config.json").read_text(encoding="utf-8"))
+    path = DEMO_FOLDER / "preprocessor_config.json"
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return content | {
         "projector_window_size": config["window_size"],
         "projector_downsample_rate": config["downsample_rate"],

@@ -78,7 +78,7 @@ def measure(
     recordings = [_recording(utterance) for utterance in utterances]
     with thread.run(open_for_comparison, source) as model:
         answers = thread.run(ask, model, recordings, _nothing)
-        words = _word_errors(utterances, [answer.text for answer in answers])
+        words = _word_errors(utterances, [answer.text or "" for answer in answers])
         names = keyword_score(model, utterances)
         yield Row(None, weights_bytes(source.folder), model.dtype, words, names)
     for recipe in recipes:
@@ -100,7 +100,7 @@ def _converted_row(
         recipe.name,
         n_bytes,
         found.dtype,
-        _word_errors(utterances, [recording.converted_text for recording in found.recordings]),
+        _word_errors(utterances, [one.converted_text or "" for one in found.recordings]),
         names,
         found.agreement,
         tuple(judge(found, recipe.limits)),

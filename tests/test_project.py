@@ -39,7 +39,7 @@ def test_dependencies_are_what_the_package_imports(
     assert imported - sys.stdlib_module_names - {"granite_mlx"} == declared
 
 
-@pytest.mark.parametrize("extra", ["core", "dev", "reference"])
+@pytest.mark.parametrize("extra", ["core", "bench", "dev", "reference"])
 def test_every_requirement_is_a_range_or_a_pin(extra: str, project: dict[str, Any]) -> None:
     extras = project["optional-dependencies"]
     requirements = project["dependencies"] if extra == "core" else extras[extra]

@@ -1,4 +1,4 @@
-"""The command line: `granite-mlx transcribe`, `translate`, `doctor`.
+"""The command line: `granite-mlx transcribe`, `translate`, `convert`, `bench`, `doctor`.
 
 Results go to stdout, everything else to stderr. Nothing heavy is imported until a command needs it.
 """
