@@ -34,6 +34,9 @@ GRACE_S = 300.0
 """Beyond the budget, until what was begun is given up."""
 
 
+BUSY_SHARE = 0.15
+"""Of the cores, from which on others are in the way."""
+
 PAUSE_S = 0.3
 """Before each measurement, so that the threads of the one before, which spin a while in case that
 there is more to do, are at rest."""
@@ -53,7 +56,8 @@ class Outcome:
 @dataclass
 class Session:
     """Measures one model. `facts` are what all measurements depend on; `deadline_s` is a time of
-    `time.monotonic`, after which nothing more is begun."""
+    `time.monotonic`, after which nothing more is begun; with `repeat_busy` what the journal has of
+    a busy machine does not count."""
 
     contenders: Sequence[Contender]
     model: Model
@@ -64,6 +68,7 @@ class Session:
     facts: Mapping[str, Any]
     deadline_s: float
     tell: Callable[[str], None]
+    repeat_busy: bool = False
     records: list[Record] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -120,11 +125,17 @@ class Session:
         )  # fmt: skip
 
     def _remember(self) -> None:
-        """Take what the journal has of these contenders."""
+        """Take what the journal has of these contenders, of each measurement the last one."""
         known = set(self._contexts.values())
-        self.records += [record for record in self.journal.records() if record.context in known]
+        mine = [record for record in self.journal.records() if record.context in known]
+        last = {_item(record): record for record in mine if record.run}
+        processes = [record for record in mine if not record.run]
+        self.records += processes + [one for one in last.values() if not self._is_to_repeat(one)]
         for record in self.records:
             self._took_s[_item(record)] = record.spent_s
+
+    def _is_to_repeat(self, record: Record) -> bool:
+        return self.repeat_busy and record.values.get(OTHERS, 0.0) > BUSY_SHARE
 
     def _do(self, item: Item) -> None:
         if item.contender not in self._workers:
