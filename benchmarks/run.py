@@ -2,6 +2,7 @@
 
     python -m benchmarks.run [--quick | --full] [--out DIR] [--model full-size | demo | FOLDER ...]
                              [--contender NAME ...] [--peers FILE] [--runs N] [--dtype TYPE]
+                             [--repeat-busy]
 
 Each contender runs in a process, and a peer in an environment, of its own, and they are measured in
 turn. `--quick` begins nothing after 14 minutes, `--full` after 57. What is done is kept, also after
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(f"benchmarks.run: {error}")
         return NOTHING_DONE
     given = sys.argv[1:] if arguments is None else arguments
-    run = Run(settings, args.out, ["python", "-m", "benchmarks.run", *given])
+    run = Run(settings, args.out, ["python", "-m", "benchmarks.run", *given], args.repeat_busy)
     try:
         for model in models:
             run.measure(model, contenders)
@@ -66,8 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Run:
     """Models one after the other within one budget, and what is written about them."""
 
-    def __init__(self, settings: Settings, out: Path, command: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, out: Path, command: Sequence[str], repeat_busy: bool
+    ) -> None:
         self._settings, self._out, self._command = settings, out, command
+        self._repeat_busy = repeat_busy
         self._machine = this_machine()
         self._journal = Journal(out / JOURNAL)
         self._deadline_s = time.monotonic() + settings.budget_s
@@ -85,6 +89,7 @@ class Run:
             facts={"machine": asdict(self._machine), "files": model_facts(model.folder)},
             deadline_s=self._deadline_s,
             tell=tell,
+            repeat_busy=self._repeat_busy,
         )
         tell(f"{model.name}, {model.dtype}: {', '.join(c.name for c in session.contenders)}")
         try:
@@ -129,6 +134,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", nargs="+", type=length, metavar="S", help="lengths of audio")
     made.add_argument("--tokens", type=count, metavar="N", help="tokens of the decoding stage")
     made.add_argument("--minutes", type=length, metavar="M", help="begin nothing after these")
+    made.add_argument(
+        "--repeat-busy", action="store_true",
+        help="measure again what was measured while others took over 15 %% of the cores",
+    )  # fmt: skip
     made.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
     return made
 
