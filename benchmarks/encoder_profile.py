@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Mapping
 
 import mlx.core as mx
-from mlx import nn
 
 from benchmarks.costs import ATTENTION, Product, blocks, encoder_products
+from granite_mlx.model.activations import add_scaled, glu, silu
 from granite_mlx.model.config import EncoderConfig
 from granite_mlx.model.encoder import Encoder
 
@@ -62,11 +62,11 @@ def operations(encoder: Encoder, config: EncoderConfig, features: mx.array) -> M
         "relative positions": (layers, _positions(config, n_frames, dtype)),
         "attention": (layers, _attention(config, n_frames, dtype)),
         "depthwise convolution": (layers, lambda: block.conv.depth_conv(inner)),
-        "feed-forward activations": (2 * layers, lambda: nn.silu(wide)),
-        "convolution activations": (layers, lambda: nn.silu(inner)),
-        "gates": (layers, lambda: nn.glu(gated)),
+        "feed-forward activations": (2 * layers, lambda: silu(wide)),
+        "convolution activations": (layers, lambda: silu(inner)),
+        "gates": (layers, lambda: glu(*mx.split(gated, 2, axis=-1))),
         "norms": (5 * layers, lambda: block.post_norm(x)),
-        "residual sums": (4 * layers, lambda: x + 0.5 * x),
+        "residual sums": (4 * layers, lambda: add_scaled(x, x, 0.5)),
     }
 
 
@@ -77,7 +77,7 @@ def _positions(config: EncoderConfig, n_frames: int, dtype: mx.Dtype) -> Callabl
         for length, n_blocks in blocks(n_frames, config.context_size)
     ]
     mx.eval(pairs)
-    return lambda: mx.concatenate([(q @ rows.T).reshape(-1) for q, rows in pairs])
+    return lambda: joined([q @ rows.T for q, rows in pairs])
 
 
 def _attention(config: EncoderConfig, n_frames: int, dtype: mx.Dtype) -> Callable[[], mx.array]:
@@ -91,12 +91,17 @@ def _attention(config: EncoderConfig, n_frames: int, dtype: mx.Dtype) -> Callabl
         for length, n_blocks in blocks(n_frames, config.context_size)
     ]
     mx.eval(cases)
-    return lambda: mx.concatenate(
+    return lambda: joined(
         [
-            mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=bias).reshape(-1)
+            mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=bias)
             for q, k, v, bias in cases
         ]
     )
+
+
+def joined(arrays: list[mx.array]) -> mx.array:
+    """One array that needs all of them, at no cost where there is only one."""
+    return mx.concatenate([one.reshape(-1) for one in arrays]) if len(arrays) > 1 else arrays[0]
 
 
 def _heads(config: EncoderConfig, length: int, n_blocks: int, dtype: mx.Dtype) -> mx.array:

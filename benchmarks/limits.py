@@ -3,8 +3,8 @@
     python -m benchmarks.limits [--seconds S]
 
 The products are those of the encoder at full size for that many seconds of audio, on their own,
-with nothing between them. Reading is a matrix of 1 GiB times a vector: on a CPU by the BLAS that
-numpy brings, on as many threads as there are cores; on a GPU by MLX.
+with nothing between them, and one large square. Reading is a matrix of 1 GiB times a vector: on a
+CPU by the BLAS that numpy brings, on as many threads as there are cores; on a GPU by MLX.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from granite_mlx.bench.machine import available_cores, loaded_blas
 
 MATRIX_BYTES = 1 << 30
 COLUMNS = 8192
+SQUARE = 2048
 FRAMES_PER_S = 50
 N_RUNS = 3
 
@@ -32,10 +33,20 @@ float16 may not."""
 
 @dataclass(frozen=True)
 class Limits:
-    """Best of some runs: operations a second by type (0 where it is hopeless), and bytes."""
+    """Best of some runs.
+
+    Attributes:
+        flops_per_s: operations a second of the encoder's products, by type; 0 where hopeless.
+        square_flops_per_s: of a product that is as good as any, in float32.
+        bytes_per_s: of reading memory.
+        row_bytes_per_s: of MLX's own product of one row with a matrix, in float32: on a CPU it does
+            not come near, for MLX calls BLAS's product of matrices there, which copies first.
+    """
 
     flops_per_s: dict[str, float]
+    square_flops_per_s: float
     bytes_per_s: float
+    row_bytes_per_s: float
     device: str
     blas: str
 
@@ -48,8 +59,10 @@ def measure_limits(n_frames: int, dtypes: tuple[str, ...] = ("float32", "bfloat1
     rates = {dtype: product_rate(products, dtype) for dtype in dtypes}
     on_gpu = mx.default_device() == mx.Device(mx.gpu)
     bandwidth = gpu_bandwidth() if on_gpu else cpu_bandwidth()
+    square = product_rate([Product("square", SQUARE, SQUARE, SQUARE)], "float32")
+    row = row_bandwidth()
     mx.clear_cache()
-    return Limits(rates, bandwidth, str(mx.default_device()), loaded_blas())
+    return Limits(rates, square, bandwidth, row, str(mx.default_device()), loaded_blas())
 
 
 def full_size_products(n_frames: int) -> list[Product]:
@@ -103,6 +116,16 @@ def cpu_bandwidth() -> float:
         shared = _best_s(lambda: list(threads.map(lambda part: part @ vector, parts)))
     # A BLAS that shares the rows itself is slowed down by callers that do it too.
     return matrix.nbytes / min(shared, _best_s(lambda: matrix @ vector))
+
+
+def row_bandwidth() -> float:
+    """Bytes a second of a row times a matrix as the decoder computes it, in float32."""
+    import mlx.core as mx
+
+    matrix = mx.ones((MATRIX_BYTES // 4 // COLUMNS, COLUMNS))
+    row = mx.ones((1, COLUMNS))
+    mx.eval(matrix, row)
+    return matrix.nbytes / _best_s(lambda: mx.eval(row @ matrix.T))
 
 
 def gpu_bandwidth() -> float:

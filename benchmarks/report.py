@@ -70,8 +70,12 @@ def _limits(limits: MeasuredLimits) -> str:
     told = []
     if limits.flops_per_s is not None:
         told.append(f"products {scaled(limits.flops_per_s, 1e9)} GFLOP/s")
+    if limits.square_flops_per_s is not None:
+        told.append(f"a square one in float32 {scaled(limits.square_flops_per_s, 1e9)} GFLOP/s")
     if limits.bytes_per_s is not None:
         told.append(f"reading {scaled(limits.bytes_per_s, 1e9)} GB/s")
+    if limits.row_bytes_per_s is not None:
+        told.append(f"MLX's product of one row {scaled(limits.row_bytes_per_s, 1e9)} GB/s")
     return f"The machine's limits in the same run: {', '.join(told)}." if told else ""
 
 

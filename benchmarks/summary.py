@@ -105,13 +105,19 @@ class MeasuredLimits:
 
     flops_per_s: Spread | None
     bytes_per_s: Spread | None
+    square_flops_per_s: Spread | None = None
+    row_bytes_per_s: Spread | None = None
 
 
 def measured_limits(records: Iterable[Record], dtype: str) -> MeasuredLimits:
     """What the machine could do while the contenders were measured."""
     values = [record.values for record in records if record.kind == LIMITS]
     rates = [v[f"{dtype}_flops_per_s"] for v in values if v.get(f"{dtype}_flops_per_s")]
-    return MeasuredLimits(spread_if_any(rates), spread_if_any(v["bytes_per_s"] for v in values))
+    others = (
+        spread_if_any(v[name] for v in values if name in v)
+        for name in ("bytes_per_s", "square_flops_per_s", "row_bytes_per_s")
+    )
+    return MeasuredLimits(spread_if_any(rates), *others)
 
 
 def rows(

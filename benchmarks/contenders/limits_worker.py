@@ -13,8 +13,12 @@ def limits(request: Request) -> Answer:
     """At the encoder's shapes for a recording of this length."""
     found = measure_limits(round(FRAMES_PER_S * request.seconds))
     rates = {f"{dtype}_flops_per_s": rate for dtype, rate in found.flops_per_s.items()}
-    text = f"{found.device}; BLAS {found.blas}"
-    return Answer({**rates, "bytes_per_s": found.bytes_per_s}, text)
+    others = {
+        "square_flops_per_s": found.square_flops_per_s,
+        "bytes_per_s": found.bytes_per_s,
+        "row_bytes_per_s": found.row_bytes_per_s,
+    }
+    return Answer(rates | others, f"{found.device}; BLAS {found.blas}")
 
 
 def nothing(model: str, dtype: str) -> Answer:

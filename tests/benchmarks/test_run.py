@@ -91,6 +91,7 @@ BOTH = ("--contender", "granite-mlx", "--contender", "fake")
 FAKE_ALONE = ("--contender", "fake")
 
 
+@pytest.mark.slow
 def test_ours_and_another_side_by_side(harness: Harness) -> None:
     ran = harness.finish(*BOTH, before=NO_MATPLOTLIB)
     assert ran.code == 0, ran.err
@@ -150,6 +151,7 @@ def test_a_second_start_goes_on(harness: Harness) -> None:
     assert [m for m in harness.measured() if m[1] != "cold"] == kept
 
 
+@pytest.mark.slow
 def test_what_a_busy_machine_measured_can_be_repeated(harness: Harness) -> None:
     assert harness.finish(*FAKE_ALONE, "--runs", "1").code == 0
     journal = harness.out / "measurements.jsonl"
@@ -176,6 +178,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_an_interruption_loses_nothing(harness: Harness) -> None:
     (harness.control / "wait").touch()
     with harness.start(*FAKE_ALONE) as process:
@@ -192,6 +195,7 @@ def test_an_interruption_loses_nothing(harness: Harness) -> None:
     assert "limits: limits, 2 s, run 1" not in ran.err
 
 
+@pytest.mark.slow
 def test_a_contender_that_fails_leaves_the_others(harness: Harness) -> None:
     (harness.control / "fail").touch()
     ran = harness.finish(*BOTH, "--runs", "1")
