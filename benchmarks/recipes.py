@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.documents import with_block
 from demo import speech
 from demo.corpus import read_pools
 from demo.evaluate import Examination, examine_names
@@ -37,8 +38,7 @@ from granite_mlx.model.checkpoint import DEMO, Checkpoint, find_checkpoint
 from granite_mlx.model.shards import read_headers
 from granite_mlx.speech import GraniteSpeech
 
-BEGIN = "<!-- the table of recipes, written by python -m benchmarks.recipes -->"
-END = "<!-- end of the table of recipes -->"
+NAME = "the table of recipes, written by python -m benchmarks.recipes"
 
 GROUPS = {"en": "English", "fr": "French", "digits": "digits"}
 """The test sets by their names in the table."""
@@ -174,19 +174,6 @@ def caption(utterances: Sequence[Utterance], facts: Mapping[str, str]) -> str:
     return f"Over {' + '.join(counts)} recordings that training never had; {of}."
 
 
-def with_table(text: str, block: str) -> str:
-    """A document with a block between its two markers.
-
-    Raises:
-        ValueError: it does not have each of them once, in order.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in before + after:
-        raise ValueError(f"the document needs a line {BEGIN} and after it a line {END}.")
-    return f"{before}{BEGIN}\n{block}\n{END}{after}"
-
-
 def facts_of(source: Checkpoint, dtype: str) -> dict[str, str]:
     """What the figures depend on."""
     paths = sorted({info.path for info in read_headers(source.folder).values()})
@@ -210,7 +197,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts here, too")
     args = parser.parse_args()
     if args.docs is not None:
-        with_table(args.docs.read_text(encoding="utf-8"), "")  # now, and not after an hour
+        with_block(args.docs.read_text(encoding="utf-8"), NAME, "")  # now, and not after an hour
     utterances = [u for group in SETS for u in read_set(args.work, group, args.limit)]
     pools = read_pools(args.work / "names.json")
     lists = {language: KeywordLists(pools, language) for language in ("en", "fr")}
@@ -223,7 +210,7 @@ def main() -> int:
     print(block)
     if args.docs is not None:
         text = args.docs.read_text(encoding="utf-8")
-        args.docs.write_text(with_table(text, block), encoding="utf-8")
+        args.docs.write_text(with_block(text, NAME, block), encoding="utf-8")
     if args.json is not None:
         args.json.write_text(json.dumps(report(rows, facts), indent=1) + "\n", encoding="utf-8")
     exceeded = [f"{row.recipe}: {sentence}" for row in rows for sentence in row.exceeded]

@@ -41,19 +41,6 @@ def test_rows_in_markdown(recipes: ModuleType) -> None:
     json.dumps(recipes.report([source, q8], {"mlx": "1"}))
 
 
-def test_the_table_takes_the_place_of_the_last_one(recipes: ModuleType) -> None:
-    text = f"before\n{recipes.BEGIN}\nold\n{recipes.END}\nafter\n"
-    once = recipes.with_table(text, "new")
-    assert once == f"before\n{recipes.BEGIN}\nnew\n{recipes.END}\nafter\n"
-    assert recipes.with_table(once, "new") == once
-
-
-@pytest.mark.parametrize("pattern", ["", "{0}", "{1}", "{1} {0}", "{0} {1} {0}", "{0} {1} {1}"])
-def test_a_document_without_a_place_for_it(recipes: ModuleType, pattern: str) -> None:
-    with pytest.raises(ValueError, match="needs a line"):
-        recipes.with_table(pattern.format(recipes.BEGIN, recipes.END), "new")
-
-
 def test_a_recording_through_source_and_recipe(
     recipes: ModuleType, demo_recipe: ModuleType, demo_checkpoint: Path
 ) -> None:
@@ -88,4 +75,5 @@ def test_a_recording_through_source_and_recipe(
 
 
 def test_the_document_has_a_place_for_the_table(recipes: ModuleType, document: str) -> None:
-    assert "\nnew\n" in recipes.with_table(document, "new")
+    documents = importlib.import_module("benchmarks.documents")
+    assert "\nnew\n" in documents.with_block(document, recipes.NAME, "new")
