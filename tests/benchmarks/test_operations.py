@@ -16,13 +16,17 @@ def operations(benchmarks: ModuleType) -> ModuleType:
 
 @pytest.mark.slow
 def test_no_back_end_lacks_any(
-    operations: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    operations: ModuleType, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRANITE_MLX_CACHE", str(tmp_path))
     names = operations.measure()
     # From the encoder's products to what only quantised models, drafts and uneven rows need.
     assert {"AddMM", "AsStrided", "Compiled", "QuantizedMatmul", "Scatter", "Softmax"} <= set(names)
     assert operations.lacking(names) == {"CPU": [], "Metal": [], "CUDA": []}
+    guide = (repository / "docs" / "performance.md").read_text(encoding="utf-8")
+    _, _, rest = guide.partition("<!-- the operations, printed by")
+    listed = rest.partition("-->")[2].partition("<!--")[0]
+    assert re.findall(r"\w+", listed) == sorted(names)
 
 
 def test_what_is_lacking_is_told(operations: ModuleType) -> None:
