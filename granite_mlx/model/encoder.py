@@ -8,6 +8,7 @@ padding is masked, so that each row gets what it would get alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -16,6 +17,11 @@ from mlx import nn
 
 from granite_mlx.model.activations import add_scaled, glu, silu
 from granite_mlx.model.config import EncoderConfig
+
+PIECE_FRAMES = 1600
+"""Computed at a time where frames do not depend on each other: all those of a longer recording at
+once would take more memory and no less time. A multiple of the published blocks; the recordings of
+a batch share them."""
 
 
 class Encoded(NamedTuple):
@@ -58,17 +64,13 @@ class BlockAttention(nn.Module):
         x = self.pre_norm(x)
         q = self.to_q(x) * self.dim_head**-0.5
         k, v = mx.split(self.to_kv(x), 2, axis=-1)
-        n_frames, size = x.shape[1], self.context_size
-        n_full = n_frames // size * size
         parts = []
-        if n_full:
-            mask = None if valid is None else valid[:, :n_full]
-            parts.append(self._attend(q[:, :n_full], k[:, :n_full], v[:, :n_full], mask, size))
-        if n_full < n_frames:
-            mask = None if valid is None else valid[:, n_full:]
-            tail = n_frames - n_full
-            parts.append(self._attend(q[:, n_full:], k[:, n_full:], v[:, n_full:], mask, tail))
-        return self.to_out(mx.concatenate(parts, axis=1) if len(parts) > 1 else parts[0])
+        for start, end, size in _stretches(x, self.context_size):
+            mask = None if valid is None else valid[:, start:end]
+            parts.append(
+                self._attend(q[:, start:end], k[:, start:end], v[:, start:end], mask, size)
+            )
+        return self.to_out(_joined(parts))
 
     def _attend(
         self, q: mx.array, k: mx.array, v: mx.array, valid: mx.array | None, size: int
@@ -107,6 +109,36 @@ class BlockAttention(nn.Module):
         )
 
 
+def _stretches(x: mx.array, context_size: int) -> Iterator[tuple[int, int, int]]:
+    """(start, end, block size): whole blocks, not too many at a time, and the last, shorter one."""
+    n_frames = x.shape[1]
+    n_full = n_frames // context_size * context_size
+    step = max(1, PIECE_FRAMES // len(x) // context_size) * context_size
+    for start in range(0, n_full, step):
+        yield start, min(start + step, n_full), context_size
+    if n_full < n_frames:
+        yield n_full, n_frames, n_frames - n_full
+
+
+def _joined(parts: list[mx.array]) -> mx.array:
+    """Parts (B, T_i, D) one after the other."""
+    return mx.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+
+
+def in_pieces(layer: Callable[[mx.array], mx.array], x: mx.array, n_beside: int = 0) -> mx.array:
+    """A layer over (B, T, D), a piece at a time.
+
+    `n_beside` is how many frames its result is shorter than what it is given, since each needs its
+    neighbours.
+    """
+    n_frames, step = x.shape[1] - n_beside, max(1, PIECE_FRAMES // len(x))
+    pieces = [
+        layer(x[:, start : min(start + step, n_frames) + n_beside])
+        for start in range(0, n_frames, step)
+    ]
+    return _joined(pieces)
+
+
 class DepthwiseConv(nn.Module):
     """A kernel per channel over time. BatchNorm is folded into its weight and bias at load.
 
@@ -120,10 +152,11 @@ class DepthwiseConv(nn.Module):
         self.conv = nn.Conv1d(channels, channels, kernel, padding=kernel // 2, groups=channels)
 
     def __call__(self, x: mx.array) -> mx.array:
+        """(B, T + kernel - 1, channels) -> (B, T, channels)."""
         # Weights in float32, so that half precision adds up there.
         weights = self.conv.weight[..., 0].T.astype(mx.float32)  # (kernel, channels)
-        n_frames, kernel = x.shape[1], len(weights)
-        x = mx.pad(x, [(0, 0), (kernel // 2, kernel // 2), (0, 0)])
+        kernel = len(weights)
+        n_frames = x.shape[1] - kernel + 1
         shifted = [x[:, tap : tap + n_frames] for tap in range(kernel)]
         return _weighted_sum(shifted, list(weights), self.conv.bias.astype(mx.float32))
 
@@ -146,12 +179,20 @@ class Convolution(nn.Module):
         self.up_conv = nn.Linear(config.hidden_dim, 2 * config.inner_dim)
         self.depth_conv = DepthwiseConv(config)
         self.down_conv = nn.Linear(config.inner_dim, config.hidden_dim)
+        self.n_beside = config.conv_kernel_size - 1
 
     def __call__(self, x: mx.array, valid: mx.array | None) -> mx.array:
-        x = glu(*mx.split(self.up_conv(self.norm(x)), 2, axis=-1))  # (B, T, inner_dim)
+        x = in_pieces(self._gated, x)  # (B, T, inner_dim)
         if valid is not None:
             # Beyond a recording's end the kernel must see the zeros that it would see alone.
             x = mx.where(valid[..., None], x, mx.zeros((), x.dtype))
+        x = mx.pad(x, [(0, 0), (self.n_beside // 2, self.n_beside // 2), (0, 0)])
+        return in_pieces(self._convolved, x, self.n_beside)
+
+    def _gated(self, x: mx.array) -> mx.array:
+        return glu(*mx.split(self.up_conv(self.norm(x)), 2, axis=-1))
+
+    def _convolved(self, x: mx.array) -> mx.array:
         return self.down_conv(silu(self.depth_conv(x)))
 
 
@@ -165,10 +206,10 @@ class ConformerBlock(nn.Module):
         self.post_norm = nn.LayerNorm(config.hidden_dim)
 
     def __call__(self, x: mx.array, valid: mx.array | None) -> mx.array:
-        x = add_scaled(x, self.ff1(x), 0.5)
+        x = add_scaled(x, in_pieces(self.ff1, x), 0.5)
         x = x + self.attn(x, valid)
         x = x + self.conv(x, valid)
-        x = add_scaled(x, self.ff2(x), 0.5)
+        x = add_scaled(x, in_pieces(self.ff2, x), 0.5)
         return self.post_norm(x)
 
 

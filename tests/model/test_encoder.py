@@ -4,7 +4,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from granite_mlx.model.encoder import BlockAttention, Encoder
+from granite_mlx.model import encoder as encoder_module
+from granite_mlx.model.encoder import BlockAttention, Encoder, in_pieces
 
 from .tiny import CONFIG, changed, network
 
@@ -194,6 +195,33 @@ def test_fully_padded_blocks_stay_finite(dtype: mx.Dtype, tolerance: float, fill
     alone = encoder(mx.array(short)[None].astype(dtype)).frames[0]
     difference = mx.abs(batch.frames[0, :2].astype(mx.float32) - alone.astype(mx.float32))
     assert difference.max().item() <= tolerance
+
+
+@pytest.mark.parametrize("frames", [1, 3, BLOCK, 2 * BLOCK + 1])
+@pytest.mark.parametrize("n_frames", LENGTHS)
+def test_in_pieces_it_is_the_same(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, n_frames: int, frames: int
+) -> None:
+    batch = padded([random_features(n, 160, seed=n) for n in (n_frames, max(1, n_frames // 2))])
+    lengths = mx.array([n_frames, max(1, n_frames // 2)])
+    whole = encoder(batch, lengths).frames
+    monkeypatch.setattr(encoder_module, "PIECE_FRAMES", frames)
+    for row, n in enumerate([n_frames, max(1, n_frames // 2)]):
+        got = encoder(batch, lengths).frames[row, :n]
+        np.testing.assert_allclose(got, whole[row, :n], rtol=0, atol=1e-5)
+
+
+def test_a_piece_has_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoder_module, "PIECE_FRAMES", 4)
+    seen: list[int] = []
+
+    def sums_of_three(x: mx.array) -> mx.array:
+        seen.append(x.shape[1])
+        return x[:, :-2] + x[:, 1:-1] + x[:, 2:]
+
+    x = mx.arange(12.0).reshape(1, 12, 1)
+    assert in_pieces(sums_of_three, x, 2)[0, :, 0].tolist() == [3.0 * n for n in range(1, 11)]
+    assert seen == [6, 6, 4]
 
 
 @pytest.mark.parametrize("dtype", [mx.float16, mx.bfloat16])
