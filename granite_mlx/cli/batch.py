@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
-from granite_mlx.cli.arguments import recognition_options
+from granite_mlx.cli.arguments import recognition_options, subtitle_options
 from granite_mlx.cli.exits import Exit
 from granite_mlx.cli.failures import NoModelError
 from granite_mlx.cli.inputs import Recording, recordings
@@ -135,14 +135,16 @@ class Batch:
 def _deliveries(
     arguments: argparse.Namespace, files: Sequence[Recording], screen: Screen
 ) -> list[Delivery]:
+    subtitles = subtitle_options(arguments)
     if arguments.output_dir is None:
-        return deliveries_to_stdout(files, arguments.output_format, screen)
+        return deliveries_to_stdout(files, arguments.output_format, screen, subtitles)
     inputs = [*(file.path for file in files), arguments.keywords_file]
     return deliveries_to_folder(
         files,
         arguments.output_dir,
         arguments.output_format,
         screen,
+        subtitles,
         protected=[path for path in inputs if path is not None],
     )
 
