@@ -17,7 +17,12 @@ from granite_mlx.cli.model import (
     RecognitionOptions,
     SpeechModel,
 )
-from granite_mlx.cli.outputs import Delivery, deliveries_to_folder, deliveries_to_stdout
+from granite_mlx.cli.outputs import (
+    Delivery,
+    deliveries_to_folder,
+    deliveries_to_stdout,
+    warn_without_words,
+)
 from granite_mlx.cli.screen import Screen, shown
 from granite_mlx.errors import CheckpointError, LanguageError
 from granite_mlx.transcript import Transcript, TranscriptWarning
@@ -43,6 +48,8 @@ def run_batch(
     options = recognition_options(arguments)
     files = recordings(arguments.files)
     deliveries = _deliveries(arguments, files, screen)
+    if arguments.highlight_words:
+        deliveries = warn_without_words(files, deliveries, screen)
     model = LazyModel(lambda: _load(arguments, load, screen))
 
     def listen(audio: Audio, on_progress: FractionProgress) -> Transcript:

@@ -82,6 +82,21 @@ def deliveries_to_folder(
     ]
 
 
+def warn_without_words(
+    recordings: Sequence[Recording], deliveries: Sequence[Delivery], screen: Screen
+) -> list[Delivery]:
+    """The deliveries, with a warning where no word can be highlighted."""
+
+    def deliver(recording: Recording, delivery: Delivery, transcript: Transcript) -> None:
+        delivery(transcript)
+        if transcript.text and not transcript.words:
+            name = recording.shown_name
+            screen.warning(f"{name}: no word is highlighted, because word times are not known.")
+
+    pairs = zip(recordings, deliveries, strict=True)
+    return [partial(deliver, recording, delivery) for recording, delivery in pairs]
+
+
 def distinct_stems(stems: Sequence[str], is_free: Callable[[str], bool]) -> list[str]:
     """The stems with -2, -3, ... behind those that an earlier one has taken or that are not free.
 

@@ -168,7 +168,7 @@ class _Scale:
         return self._pieces[end - 1].end_ms - self._pieces[start].start_ms
 
     def cost(self, start: int, end: int) -> float:
-        columns = self._columns[end] - self._columns[start]
+        columns = self._columns[end] - self._columns[start] - self._pieces[start].space
         fullness = columns / self._room.capacity
         kept = self._kept[end] - self._kept[start + 1]
         return (
@@ -207,9 +207,14 @@ def _timed(cues: Sequence[Cue], end_ms: int, options: SubtitleOptions) -> list[C
 
 
 def _wish_ms(cue: Cue, options: SubtitleOptions) -> int:
-    columns = sum(piece.columns + piece.space for piece in cue.pieces) + width(cue.label)
+    columns = _columns(cue.pieces) + width(cue.label)
     reading_ms = math.ceil(columns / options.max_chars_per_s * MS_PER_S)
     return max(cue.end_ms - cue.start_ms, reading_ms, round(options.min_cue_s * MS_PER_S))
+
+
+def _columns(pieces: Sequence[Piece]) -> int:
+    """What is to be read, with a space, or the end of a line, between two words."""
+    return sum(piece.columns + piece.space for piece in pieces) - pieces[0].space
 
 
 def _side_by_side(

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from granite_mlx.transcript.pieces import Piece, break_cost
 
-RAGGED = 20.0  # what a line that is a whole line off the mean costs, against break_cost's 0 to 12
+RAGGED = 12.0  # what a line that is a whole line off the mean costs, against break_cost's 0 to 12
 TOP_HEAVY = 1.0
 
 Lines = tuple[tuple[Piece, ...], ...]

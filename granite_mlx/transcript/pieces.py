@@ -109,36 +109,57 @@ def _heard_tokens(segment: Segment) -> list[_Token]:
 
     Words may lack the text's punctuation and capitals: the text decides what is shown.
     """
-    words = [(word, parts) for word in segment.words if (parts := split(word.text))]
-    shown = split(segment.text)
-    if not shown:
-        chunks = [" ".join(parts) for _, parts in words]
-    elif len(shown) == len(words):
-        chunks = shown
-    else:
-        chunks = _chunks(" ".join(shown), [" ".join(parts) for _, parts in words])
+    words = [(word, said) for word in segment.words if (said := " ".join(split(word.text)))]
+    chunks = _chunks(split(segment.text), [said for _, said in words])
     tokens: list[_Token] = []
-    space = True
-    for (word, _), chunk in zip(words, chunks, strict=False):  # no chunks: no tokens
+    for (word, _), (space, chunk) in zip(words, chunks, strict=False):  # no chunks: no tokens
         for i, token in enumerate(_divided(split(chunk), *_span_ms(word), True)):
             tokens.append(replace(token, space=space or i > 0))
-        space = chunk.endswith(" ") or len(shown) in (0, len(words))
     return tokens
 
 
-def _chunks(text: str, words: Sequence[str]) -> list[str]:
+def _chunks(shown: Sequence[str], words: Sequence[str]) -> list[tuple[bool, str]]:
+    """What is shown of each word, and whether a space stands before it; [] if that is not clear."""
+    for chunks in (shown or words, _grouped(shown)):
+        if len(chunks) == len(words):
+            return [(True, chunk) for chunk in chunks]
+    return _cut_at_words(" ".join(shown), words)
+
+
+def _grouped(shown: Sequence[str]) -> list[str]:
+    """The parts of a text, with punctuation that stands alone joined to the part it belongs to."""
+    grouped: list[str] = []
+    before = ""
+    for part in shown:
+        if any(map(str.isalnum, part)):
+            grouped.append(before + part)
+            before = ""
+        elif grouped and not all(map(opens, part)):
+            grouped[-1] += f" {part}"
+        else:
+            before += f"{part} "
+    if before and grouped:
+        grouped[-1] += f" {before}"
+    return grouped
+
+
+def _cut_at_words(text: str, words: Sequence[str]) -> list[tuple[bool, str]]:
     """The text cut where each word begins, or [] where one of them is not found in its place."""
-    starts, position = [0], 0
+    lower = text.lower()
+    if len(lower) != len(text):
+        lower = text
+    starts, position = [], 0
     for word in words:
-        found = text.find(word, position)
-        if found < 0 or any(char.isalnum() for char in text[position:found]):
+        found = lower.find(word.lower(), position)
+        if found < 0 or any(map(str.isalnum, text[position:found])):
             return []
         starts.append(found)
         position = found + len(word)
-    if not words or any(char.isalnum() for char in text[position:]):
+    if not words or any(map(str.isalnum, text[position:])):
         return []
-    starts = [0, *starts[2:], len(text)]  # what stands before the first word goes with it
-    return [text[start:end] for start, end in pairwise(starts)]
+    bounds = [0, *starts[1:], len(text)]  # what stands before the first word goes with it
+    chunks = [text[start:end] for start, end in pairwise(bounds)]
+    return [(before.endswith(" "), chunk) for before, chunk in pairwise([" ", *chunks])]
 
 
 def _divided(parts: Sequence[str], start_ms: int, end_ms: int, timed: bool) -> list[_Token]:

@@ -11,8 +11,8 @@ LEANING = frozenset(
     "their this these those is are was were be not no i you he she it we they "
     # French
     "le la les un une des du de et ou mais donc car ni à au aux en dans par pour sur sous sans "
-    "avec chez vers que qui dont où si quand comme mon ton son ma ta sa mes tes ses notre votre leur "
-    "leurs ce cet cette ces je tu il elle nous vous ils elles ne "
+    "avec chez vers que qui dont où si quand comme mon ton son ma ta sa mes tes ses notre votre "
+    "leur leurs ce cet cette ces je tu il elle nous vous ils elles ne "
     # German
     "der die das den dem des ein eine einen einem einer eines und oder aber denn im am zum zur "
     "vom von zu mit nach bei aus auf für durch gegen ohne um dass weil wenn ob mein dein sein "
