@@ -45,13 +45,11 @@ def clusters(text: str) -> list[str]:
     """
     if text.isascii():
         return list(text)
-    found: list[str] = []
-    for char in text:
-        if found and _continues(found[-1], char):
-            found[-1] += char
-        else:
-            found.append(char)
-    return found
+    starts = [0]
+    for index in range(1, len(text)):
+        if not _continues(text, starts[-1], index):
+            starts.append(index)
+    return [text[start:end] for start, end in pairwise([*starts, len(text)])]
 
 
 def width(text: str) -> int:
@@ -90,14 +88,16 @@ def unspaced_parts(text: str) -> list[str]:
     return parts
 
 
-def _continues(cluster: str, char: str) -> bool:
+def _continues(text: str, start: int, index: int) -> bool:
+    """Whether text[index] belongs to the cluster that begins at `start`."""
+    char = text[index]
     if unicodedata.category(char) in ("Mn", "Me", "Mc", "Cf") or _is_skin_tone(char):
         return True
     if "\u1160" <= char <= "\u11ff":  # vowels and finals of a Hangul syllable
         return True
-    if cluster[-1] == ZERO_WIDTH_JOINER:
+    if text[index - 1] == ZERO_WIDTH_JOINER:
         return unicodedata.category(char) == "So"
-    return _is_flag_half(char) and len(cluster) == 1 and _is_flag_half(cluster)
+    return _is_flag_half(char) and start == index - 1 and _is_flag_half(text[start])
 
 
 def _cluster_width(cluster: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 LINE_WIDTH = 42
@@ -10,10 +9,10 @@ WIDE_LINE_WIDTH = 32  # 16 characters of two columns
 
 _WHOLE_NUMBERS = {
     "max_line_width": (10, 1000),
-    "max_line_count": (1, 100),
+    "max_line_count": (1, 10),
     "max_words_per_line": (1, 1000),
 }
-_NUMBERS = {"min_cue_s": (0.0, 60.0), "max_cue_s": (0.1, 600.0), "max_chars_per_s": (1.0, 1000.0)}
+_NUMBERS = {"min_cue_s": (0.0, 60.0), "max_cue_s": (0.1, 60.0), "max_chars_per_s": (1.0, 1000.0)}
 _MAY_BE_NONE = ("max_line_width", "max_words_per_line")
 
 
@@ -45,7 +44,7 @@ class SubtitleOptions:
         for name, (low, high) in _NUMBERS.items():
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not (number and math.isfinite(value) and low <= value <= high):
+            if not (number and low <= value <= high):  # nan is not between any two
                 raise ValueError(_refusal(name, "a number", low, high, value))
         if self.min_cue_s > self.max_cue_s:
             raise ValueError(

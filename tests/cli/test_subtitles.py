@@ -69,7 +69,7 @@ def test_nothing_to_highlight_is_said(run: Run, recording: Recordings) -> None:
         ("-f txt --max-words-per-line 1", "--max-words-per-line is for subtitles, not for txt;"),
         ("--max-chars-per-s 9 --min-cue-s 0", "--min-cue-s is for subtitles, not for txt;"),
         ("-f srt --max-line-width 5", "max_line_width must be a whole number from 10 to 1000, not"),
-        ("-f vtt --max-cue-s nan", "max_cue_s must be a number from 0.1 to 600, not nan."),
+        ("-f vtt --max-cue-s nan", "max_cue_s must be a number from 0.1 to 60, not nan."),
         ("-f srt --max-cue-s 0.5", "min_cue_s (1) must not be above max_cue_s (0.5)."),
         ("-f srt --max-line-count two", "argument --max-line-count: 'two' is not a whole number"),
     ],

@@ -37,7 +37,7 @@ OPTIONS = st.builds(
 def segments(draw: st.DrawFn, start_ms: int, *, least_word_ms: int = 0) -> Segment:
     """A segment that begins at `start_ms` or somewhat later, with or without words."""
     start_ms += draw(st.sampled_from([0, 10, 300, 5000]))
-    texts = draw(st.lists(WORDS, max_size=25))
+    texts = draw(st.lists(WORDS, max_size=16))
     words, now_ms = [], start_ms
     for text in texts:
         now_ms += draw(st.sampled_from([0, 0, 30, 400, 900, 2500]))
@@ -60,7 +60,7 @@ def segments(draw: st.DrawFn, start_ms: int, *, least_word_ms: int = 0) -> Segme
 def transcripts(draw: st.DrawFn, *, least_word_ms: int = 0) -> Transcript:
     """Segments one after the other, and a recording that goes on for at least a second."""
     made, now_s = [], 0.0
-    for _ in range(draw(st.integers(0, 5))):
+    for _ in range(draw(st.integers(0, 4))):
         segment = draw(segments(round(now_s * 1000), least_word_ms=least_word_ms))
         made.append(segment)
         now_s = segment.end_s

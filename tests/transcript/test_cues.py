@@ -15,7 +15,7 @@ from .spoken import OPTIONS, characters_of, columns_of, heard, transcript, trans
 
 JOINED = ("\u200d", "🇫🇷", "\u0915\u094d")  # several characters that make one sign
 
-thorough = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
+thorough = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
 
 
 def srt_label(name: str) -> str:

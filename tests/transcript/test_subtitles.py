@@ -21,7 +21,7 @@ from .subtitle_readers import Read, read_srt, read_vtt
 DATA = Path(__file__).parents[1] / "data" / "subtitles"
 WORD_JOINER = "\u2060"
 
-thorough = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=150)
+thorough = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
 
 
 def srt(spoken: Transcript, **options: object) -> list[Read]:
