@@ -301,3 +301,26 @@ def test_closing_marks_and_small_kana_begin_no_line_and_opening_ones_end_none(
     for line in (line for lines in texts(cues) for line in lines):
         assert line[0] not in "、。」』）ょっーェ"
         assert line[-1] not in "「『（"
+
+
+@pytest.mark.parametrize("n_columns", range(10, 43))
+@pytest.mark.parametrize("n_lines", [1, 2, 3])
+def test_every_width_and_count(n_columns: int, n_lines: int) -> None:
+    said = "a bc def ghij klmno pqrstu vwxyzab 今日は cdefghijk lmnopqrstu " * 3
+    spoken = transcript(Segment(0, 60, said, None, "Al"))
+    cues = cues_of(spoken, max_line_width=n_columns, max_line_count=n_lines)
+    for cue in cues:
+        assert len(cue.lines) <= n_lines
+        first, *others = map(line_text, cue.lines)
+        assert columns_of(cue.label + first) <= n_columns
+        assert all(columns_of(line) <= n_columns for line in others)
+
+
+def test_a_cue_too_short_to_be_seen_takes_some_of_the_next_sentence() -> None:
+    said = "oh. i see very well, my friend, what you have meant by all of that these last few days."
+    words = [(word, i * 0.2, i * 0.2 + 0.2) for i, word in enumerate(said.split())]
+    shown = texts(cues_of(transcript(heard(*words), duration_s=9), max_chars_per_s=100))
+    assert shown == [
+        ["oh. i see very well, my friend,"],
+        ["what you have meant by all", "of that these last few days."],
+    ]
