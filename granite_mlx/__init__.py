@@ -23,7 +23,14 @@ from granite_mlx.errors import (
 if TYPE_CHECKING:
     from granite_mlx.loading import load
     from granite_mlx.speech import GraniteSpeech
-    from granite_mlx.transcript import KeywordReport, Segment, Transcript, TranscriptWarning, Word
+    from granite_mlx.transcript import (
+        KeywordReport,
+        Segment,
+        SubtitleOptions,
+        Transcript,
+        TranscriptWarning,
+        Word,
+    )
 
 __version__ = "0.1.0"
 
@@ -37,6 +44,7 @@ __all__ = [
     "KeywordReport",
     "LanguageError",
     "Segment",
+    "SubtitleOptions",
     "Transcript",
     "TranscriptWarning",
     "UnsupportedModelError",
@@ -50,6 +58,7 @@ _LAZY = {
     "load": "granite_mlx.loading",
     "KeywordReport": "granite_mlx.transcript",
     "Segment": "granite_mlx.transcript",
+    "SubtitleOptions": "granite_mlx.transcript",
     "Transcript": "granite_mlx.transcript",
     "TranscriptWarning": "granite_mlx.transcript",
     "Word": "granite_mlx.transcript",

@@ -89,7 +89,29 @@ def test_files_in_a_folder(examples: dict[Path, str], tmp_path: Path) -> None:
         assert written.with_suffix(".txt").read_text() == text + "\n"
         transcript = Transcript.from_json(written.with_suffix(".json").read_text())
         assert (transcript.text, transcript.model) == (text, "demo")
-    assert len(list((tmp_path / "out").iterdir())) == 2 * len(examples)
+        for suffix, subtitles in (
+            ("srt", transcript.to_srt()),
+            ("vtt", transcript.to_vtt()),
+            ("tsv", transcript.to_tsv()),
+        ):
+            assert written.with_suffix(f".{suffix}").read_text() == subtitles + "\n"
+    assert len(list((tmp_path / "out").iterdir())) == 5 * len(examples)
+
+
+def test_subtitles(digits: Path, said: str) -> None:
+    """All words in order, two a cue, within the recording."""
+    options = "-f srt --max-words-per-line 2 --max-line-count 1".split()
+    ran = run("transcribe", "-m", "demo", digits, *options)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    blocks = ran.stdout.decode().removesuffix("\n").split("\n\n")
+    numbers, times, lines = zip(*(block.split("\n") for block in blocks), strict=True)
+    assert numbers == tuple(str(i + 1) for i in range(len(blocks)))
+    assert " ".join(lines) == said
+    assert {len(line.split()) for line in lines} <= {1, 2}
+    marks = [mark for time in times for mark in time.split(" --> ")]
+    assert marks == sorted(marks)
+    end_s = soundfile.info(digits).duration
+    assert "00:00:00,000" <= marks[0] < marks[-1] <= f"00:00:{end_s:06.3f}".replace(".", ",")
 
 
 def test_a_part(digits: Path, said: str) -> None:

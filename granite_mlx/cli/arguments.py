@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import re
 from collections.abc import Callable
@@ -13,12 +14,14 @@ from granite_mlx.cli.model import RecognitionOptions
 from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import language_code, spoken_language
 from granite_mlx.errors import LanguageError
-from granite_mlx.transcript import FORMATS
+from granite_mlx.transcript import FORMATS, SubtitleOptions
+from granite_mlx.transcript.writers import SUBTITLE_FORMATS
 
 ALL_FORMATS = "all"
 TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+\.?\d*|\.\d+)", re.ASCII)
 SEXAGESIMAL = 60
 LARGEST_SEED = 2**64 - 1
+SUBTITLE_OPTIONS = tuple(field.name for field in dataclasses.fields(SubtitleOptions))
 
 
 def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +31,7 @@ def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
     _add_speech_arguments(parser.add_argument_group("speech"))
     _add_decoding_arguments(parser.add_argument_group("decoding"))
     _add_output_arguments(parser.add_argument_group("output"))
+    _add_subtitle_arguments(parser.add_argument_group("subtitles (srt and vtt)"))
 
 
 def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
@@ -52,6 +56,26 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
         start_s=start_s,
         end_s=end_s,
     )
+
+
+def subtitle_options(arguments: argparse.Namespace) -> SubtitleOptions:
+    """How srt and vtt are laid out.
+
+    Raises:
+        UsageError: options of subtitles where no subtitles are written, or that make no sense.
+    """
+    chosen = {name: getattr(arguments, name) for name in SUBTITLE_OPTIONS}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    if given and arguments.output_format not in (*SUBTITLE_FORMATS, ALL_FORMATS):
+        option = f"--{next(iter(given)).replace('_', '-')}"
+        formats = " or ".join((*SUBTITLE_FORMATS, ALL_FORMATS))
+        raise UsageError(
+            f"{option} is for subtitles, not for {arguments.output_format}; add -f {formats}."
+        )
+    try:
+        return SubtitleOptions(**given)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def seconds(text: str) -> float:
@@ -224,3 +248,38 @@ def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
         "share a name, the later ones on the command line become NAME-2, NAME-3, ...",
     )
     group.add_argument("--quiet", action="store_true", help="show errors only")
+
+
+def _add_subtitle_arguments(group: argparse._ArgumentGroup) -> None:
+    defaults = SubtitleOptions()
+    group.add_argument(
+        "--max-line-width",
+        metavar="N",
+        type=_whole_number,
+        help="columns of a line; a wide character takes two (default: 42, or 32 where most of "
+        "the text is wide)",
+    )
+    group.add_argument(
+        "--max-line-count",
+        metavar="N",
+        type=_whole_number,
+        help=f"lines of a cue (default: {defaults.max_line_count})",
+    )
+    group.add_argument(
+        "--max-words-per-line", metavar="N", type=_whole_number, help="words of a line"
+    )
+    for name, meaning in (
+        ("min-cue-s", "seconds that a cue stays, where the next words leave it the time"),
+        ("max-cue-s", "seconds that a cue stays at most"),
+        ("max-chars-per-s", "columns to be read in a second; a cue stays longer for it"),
+    ):
+        default = getattr(defaults, name.replace("-", "_"))
+        group.add_argument(
+            f"--{name}", metavar="N", type=_number, help=f"{meaning} (default: {default:g})"
+        )
+    group.add_argument(
+        "--highlight-words",
+        action="store_true",
+        default=None,
+        help="underline each word while it is said, where word times are known",
+    )

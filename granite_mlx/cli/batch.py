@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
-from granite_mlx.cli.arguments import recognition_options
+from granite_mlx.cli.arguments import recognition_options, subtitle_options
 from granite_mlx.cli.exits import Exit
 from granite_mlx.cli.failures import NoModelError
 from granite_mlx.cli.inputs import Recording, recordings
@@ -17,7 +17,12 @@ from granite_mlx.cli.model import (
     RecognitionOptions,
     SpeechModel,
 )
-from granite_mlx.cli.outputs import Delivery, deliveries_to_folder, deliveries_to_stdout
+from granite_mlx.cli.outputs import (
+    Delivery,
+    deliveries_to_folder,
+    deliveries_to_stdout,
+    warn_without_words,
+)
 from granite_mlx.cli.screen import Screen, shown
 from granite_mlx.errors import CheckpointError, LanguageError
 from granite_mlx.transcript import Transcript, TranscriptWarning
@@ -43,6 +48,8 @@ def run_batch(
     options = recognition_options(arguments)
     files = recordings(arguments.files)
     deliveries = _deliveries(arguments, files, screen)
+    if arguments.highlight_words:
+        deliveries = warn_without_words(files, deliveries, screen)
     model = LazyModel(lambda: _load(arguments, load, screen))
 
     def listen(audio: Audio, on_progress: FractionProgress) -> Transcript:
@@ -135,14 +142,16 @@ class Batch:
 def _deliveries(
     arguments: argparse.Namespace, files: Sequence[Recording], screen: Screen
 ) -> list[Delivery]:
+    subtitles = subtitle_options(arguments)
     if arguments.output_dir is None:
-        return deliveries_to_stdout(files, arguments.output_format, screen)
+        return deliveries_to_stdout(files, arguments.output_format, screen, subtitles)
     inputs = [*(file.path for file in files), arguments.keywords_file]
     return deliveries_to_folder(
         files,
         arguments.output_dir,
         arguments.output_format,
         screen,
+        subtitles,
         protected=[path for path in inputs if path is not None],
     )
 

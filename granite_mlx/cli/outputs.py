@@ -14,16 +14,19 @@ from granite_mlx.cli.arguments import ALL_FORMATS
 from granite_mlx.cli.failures import UsageError
 from granite_mlx.cli.inputs import Recording
 from granite_mlx.cli.screen import Screen, shown
-from granite_mlx.transcript import FORMATS, Transcript
+from granite_mlx.transcript import FORMATS, SubtitleOptions, Transcript
 from granite_mlx.transcript.schema import to_record
-from granite_mlx.transcript.writers import to_txt
+from granite_mlx.transcript.writers import Writer, writers
 
 Delivery = Callable[[Transcript], None]
 """Brings one recording's transcript where it belongs."""
 
 
 def deliveries_to_stdout(
-    recordings: Sequence[Recording], output_format: str, screen: Screen
+    recordings: Sequence[Recording],
+    output_format: str,
+    screen: Screen,
+    subtitles: SubtitleOptions,
 ) -> list[Delivery]:
     """One delivery for each recording: text, under its name if there are several, or JSON Lines.
 
@@ -34,10 +37,11 @@ def deliveries_to_stdout(
         raise UsageError("-f all writes several files for each input and needs -o DIR.")
     if output_format == "json":
         return [partial(_print_json_line, screen, recording) for recording in recordings]
+    writer = writers(subtitles)[output_format]
     if len(recordings) == 1:
-        return [partial(_print_text, screen, "")]
+        return [partial(_print_text, screen, writer, "")]
     headings = [f"== {recording.shown_name} ==\n" for recording in recordings]
-    return [partial(_print_text, screen, heading) for heading in headings]
+    return [partial(_print_text, screen, writer, heading) for heading in headings]
 
 
 def deliveries_to_folder(
@@ -45,6 +49,7 @@ def deliveries_to_folder(
     folder: Path,
     output_format: str,
     screen: Screen,
+    subtitles: SubtitleOptions,
     *,
     protected: Iterable[Path],
 ) -> list[Delivery]:
@@ -72,9 +77,24 @@ def deliveries_to_folder(
             )
         _check_length(paths(stem), recording)
     return [
-        partial(_save, screen, recording, paths(stem))
+        partial(_save, screen, recording, paths(stem), subtitles)
         for recording, stem in zip(recordings, stems, strict=True)
     ]
+
+
+def warn_without_words(
+    recordings: Sequence[Recording], deliveries: Sequence[Delivery], screen: Screen
+) -> list[Delivery]:
+    """The deliveries, with a warning where no word can be highlighted."""
+
+    def deliver(recording: Recording, delivery: Delivery, transcript: Transcript) -> None:
+        delivery(transcript)
+        if transcript.text and not transcript.words:
+            name = recording.shown_name
+            screen.warning(f"{name}: no word is highlighted, because word times are not known.")
+
+    pairs = zip(recordings, deliveries, strict=True)
+    return [partial(deliver, recording, delivery) for recording, delivery in pairs]
 
 
 def distinct_stems(stems: Sequence[str], is_free: Callable[[str], bool]) -> list[str]:
@@ -134,8 +154,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def _print_text(screen: Screen, heading: str, transcript: Transcript) -> None:
-    screen.result(f"{heading}{to_txt(transcript)}\n")
+def _print_text(screen: Screen, writer: Writer, heading: str, transcript: Transcript) -> None:
+    screen.result(f"{heading}{writer(transcript)}\n")
 
 
 def _print_json_line(screen: Screen, recording: Recording, transcript: Transcript) -> None:
@@ -144,8 +164,12 @@ def _print_json_line(screen: Screen, recording: Recording, transcript: Transcrip
 
 
 def _save(
-    screen: Screen, recording: Recording, paths: Sequence[Path], transcript: Transcript
+    screen: Screen,
+    recording: Recording,
+    paths: Sequence[Path],
+    subtitles: SubtitleOptions,
+    transcript: Transcript,
 ) -> None:
     for path in paths:
-        transcript.save(path)
+        transcript.save(path, subtitles)
         screen.note(f"{recording.shown_name} -> {shown(str(path))}")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Literal
 
+from granite_mlx.transcript.subtitle_options import SubtitleOptions
+
 Task = Literal["transcribe", "translate"]
 
 LANGUAGES_WITHOUT_SPACES = frozenset({"ja", "zh"})
@@ -113,10 +115,32 @@ class Transcript:
 
         return from_json(text)
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write this transcript to a file in the format of its suffix: .txt or .json.
+    def to_srt(self, options: SubtitleOptions | None = None) -> str:
+        """This transcript as SubRip subtitles (docs/subtitles.md); no newline at the end."""
+        from granite_mlx.transcript.subtitles import to_srt
 
-        The file appears complete or not at all; one that is there is replaced.
+        return to_srt(self, options)
+
+    def to_vtt(self, options: SubtitleOptions | None = None) -> str:
+        """This transcript as WebVTT subtitles (docs/subtitles.md); no newline at the end."""
+        from granite_mlx.transcript.subtitles import to_vtt
+
+        return to_vtt(self, options)
+
+    def to_tsv(self) -> str:
+        """start, end (whole milliseconds) and text of each segment, tab-separated, under a header.
+
+        There is no newline at the end.
+        """
+        from granite_mlx.transcript.subtitles import to_tsv
+
+        return to_tsv(self)
+
+    def save(self, path: str | PathLike[str], subtitles: SubtitleOptions | None = None) -> None:
+        """Write this transcript to a file in the format of its suffix.
+
+        The suffixes are .txt, .srt, .vtt, .tsv and .json; `subtitles` is for .srt and .vtt. The
+        file appears complete or not at all; one that is there is replaced.
 
         Raises:
             ValueError: a suffix that is none of the formats.
@@ -124,4 +148,4 @@ class Transcript:
         """
         from granite_mlx.transcript.writers import save
 
-        save(self, path)
+        save(self, path, subtitles)

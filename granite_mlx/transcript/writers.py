@@ -6,9 +6,12 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from granite_mlx.transcript.schema import to_json
+from granite_mlx.transcript.subtitle_options import SubtitleOptions
+from granite_mlx.transcript.subtitles import to_srt, to_tsv, to_vtt
 from granite_mlx.transcript.types import Transcript
 
 Writer = Callable[[Transcript], str]
@@ -24,16 +27,31 @@ def to_txt(transcript: Transcript) -> str:
     )
 
 
-WRITERS: dict[str, Writer] = {"txt": to_txt, "json": to_json}
-FORMATS = tuple(WRITERS)
+def writers(subtitles: SubtitleOptions | None = None) -> dict[str, Writer]:
+    """The writer of each format, those of `SUBTITLE_FORMATS` with the options."""
+    return {
+        "txt": to_txt,
+        "srt": partial(to_srt, options=subtitles),
+        "vtt": partial(to_vtt, options=subtitles),
+        "tsv": to_tsv,
+        "json": to_json,
+    }
 
 
-def save(transcript: Transcript, path: str | os.PathLike[str]) -> None:
+FORMATS = tuple(writers())
+SUBTITLE_FORMATS = ("srt", "vtt")
+
+
+def save(
+    transcript: Transcript,
+    path: str | os.PathLike[str],
+    subtitles: SubtitleOptions | None = None,
+) -> None:
     """Write the transcript in the format that the path's suffix names; see `Transcript.save`."""
     path = Path(path)
-    writer = WRITERS.get(path.suffix.lower().removeprefix("."))
+    writer = writers(subtitles).get(path.suffix.lower().removeprefix("."))
     if writer is None:
-        formats = " and ".join(f".{name}" for name in FORMATS)
+        formats = f"{', '.join(f'.{name}' for name in FORMATS[:-1])} and .{FORMATS[-1]}"
         raise ValueError(
             f"{path}: a transcript cannot be saved as {path.suffix or 'a file without a suffix'}; "
             f"the formats are {formats}."

@@ -123,7 +123,7 @@ def test_marks_reach_the_model(
         ("transcribe x --language it", "does not understand spoken Italian"),
         ("translate x --to ja --language fr", "does not translate French to Japanese"),
         ("transcribe x --dtype int8", "argument --dtype: invalid choice: 'int8'"),
-        ("transcribe x -f srt", "argument -f/--output-format: invalid choice: 'srt'"),
+        ("transcribe x -f sbv", "argument -f/--output-format: invalid choice: 'sbv'"),
         ("transcribe x -f all", "-f all writes several files for each input and needs -o DIR"),
         ("transcribe x --start 1:75", "argument --start: '1:75' has 60 or more"),
         ("transcribe x --end -1", "argument --end: '-1' is not a time"),

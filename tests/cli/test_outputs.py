@@ -61,7 +61,7 @@ def test_all_writes_every_format(run: Run, recording: Recordings, tmp_path: Path
     out = tmp_path / "out"
     assert run("transcribe", recording("a.b.wav", "é"), "-f", "all", "-o", out).code == 0
     files = contents(out)
-    assert sorted(files) == ["a.b.json", "a.b.txt"]
+    assert sorted(files) == ["a.b.json", "a.b.srt", "a.b.tsv", "a.b.txt", "a.b.vtt"]
     assert files["a.b.txt"] == "é\n"
     assert Transcript.from_json(files["a.b.json"]).text == "é"
 

@@ -19,7 +19,7 @@ HELLO = Transcript(
 
 
 def test_the_formats() -> None:
-    assert FORMATS == ("txt", "json")
+    assert FORMATS == ("txt", "srt", "vtt", "tsv", "json")
 
 
 def test_txt_holds_one_segment_a_line(tmp_path: Path) -> None:
@@ -43,9 +43,9 @@ def test_an_empty_transcript_is_an_empty_line(tmp_path: Path) -> None:
     assert (tmp_path / "call.txt").read_bytes() == b"\n"
 
 
-@pytest.mark.parametrize("name", ["call.srt", "call.vtt", "call.tsv", "call", "call.", ".txt"])
+@pytest.mark.parametrize("name", ["call.sbv", "call.md", "call", "call.", ".txt"])
 def test_another_suffix_is_refused_with_the_formats_that_exist(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match=r"the formats are \.txt and \.json"):
+    with pytest.raises(ValueError, match=r"the formats are \.txt, \.srt, \.vtt, \.tsv and \.json"):
         HELLO.save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
