@@ -19,7 +19,7 @@ from granite_mlx.model.folder import ADAPTER_CONFIG_NAME, CONFIG_NAME, WEIGHTS_N
 from granite_mlx.model.hub import ProgressCallback, download_besides
 from granite_mlx.model.shards import INDEX_NAME
 
-CARRIED = (
+LOADED = (
     "generation_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
@@ -33,6 +33,11 @@ CARRIED = (
     "preprocessor_config.json",
     "processor_config.json",
     SECOND_HEAD_NAME,
+)
+"""Names of what may be loaded together with the weights."""
+
+CARRIED = (
+    *LOADED,
     *(f"{name}{end}" for name in ("LICENSE", "LICENCE", "NOTICE") for end in ("", ".md", ".txt")),
 )
 """Names of the files that are carried over. config.json, README.md and the weights are written
@@ -66,10 +71,12 @@ def carried_files(folder: Path) -> list[Path]:
     """The files of a source that are carried over.
 
     Raises:
-        ConversionError: one of them is a link to a file that is none of the checkpoint's.
+        ConversionError: one of them, or the card, is a link to a file that is none of the
+            checkpoint's.
     """
-    found = [path for path in map(folder.joinpath, sorted(CARRIED)) if path.is_file()]
-    for path in found:
+    *found, card = map(folder.joinpath, [*sorted(CARRIED), CARD_NAME])
+    found = [path for path in found if path.is_file()]
+    for path in (*found, card):
         _check_link(path)
     return found
 

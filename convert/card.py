@@ -30,7 +30,7 @@ def model_card(manifest: Manifest, original: str) -> str:
     front = _yaml(_metadata(manifest, metadata))
     sections = [
         f"---\n{front}\n---",
-        f"# {Path(manifest.source.model_id).name}, {_what(manifest)}",
+        _one_line(f"# {Path(manifest.source.model_id).name}, {_what(manifest)}"),
         *_body(manifest),
     ]
     if text.strip():
@@ -87,7 +87,7 @@ def _body(manifest: Manifest) -> Iterator[str]:
     if manifest.recipe is not None:
         yield "## How it is quantised"
         if manifest.recipe["summary"]:
-            yield f"{manifest.recipe['name']}: {manifest.recipe['summary']}."
+            yield _one_line(f"{manifest.recipe['name']}: {manifest.recipe['summary']}.")
         yield _table(("matrices", "stored as", "reason"), map(_rule_row, manifest.recipe["rules"]))
         yield "Of these the first that fits counts. Everything else is floating."
     if manifest.kept_floating:
@@ -110,7 +110,16 @@ def _rule_row(rule: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _table(head: tuple[str, ...], rows: Any) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return _one_line(text).replace("|", "\\|")
+
+
+def _one_line(text: str) -> str:
+    """A text without line breaks and without what acts on a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _flat(figures: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ from granite_mlx.convert.source import (
 from granite_mlx.convert.stream import shards, write_weights
 from granite_mlx.decoding.tokenizer import read_tokenizer
 from granite_mlx.engine import shared_thread
-from granite_mlx.errors import ConversionError
+from granite_mlx.errors import CheckpointError, ConversionError
 from granite_mlx.model.checkpoint import DEMO, Checkpoint, find_checkpoint
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.family import FAMILY_KEY, Family, checkpoint_family, checkpoint_name
@@ -240,11 +240,16 @@ def _carry_out(
     config = converted_config(job.config, job.plan, job.dtype)
     if verify is not None:
         verify.prepare(job.checkpoint)
+    states = _states(job.tensors.paths)
     with target.filled() as folder:
         hashed = hash_files(job.tensors.paths, _counter("hash", job.source_bytes, on_progress))
         kept_bytes = sum(fate.source_bytes for fate in job.plan.fates if fate.stored)
         count = _counter("write", kept_bytes, on_progress)
         write_weights(folder, shards(job.plan), job.tensors, count)
+        if _states(job.tensors.paths) != states:
+            raise CheckpointError(
+                f"{source} has changed while it was converted; start again once it is whole."
+            )
         write_config(folder, config | {FAMILY_KEY: job.family})
         for path in carried:
             shutil.copyfile(path, folder / path.name)
@@ -258,6 +263,14 @@ def _carry_out(
         manifest.write(folder)
         write_card(folder, manifest, source)
     return manifest
+
+
+def _states(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Size and time of each file; -1 where it is gone."""
+    return [
+        (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (-1, -1)
+        for path in paths
+    ]
 
 
 def _counter(stage: str, total_bytes: int, on_progress: OnStage | None) -> Callable[[int], None]:

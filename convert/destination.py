@@ -22,7 +22,7 @@ from pathlib import Path
 from granite_mlx.convert.beside import is_written
 from granite_mlx.convert.manifest import MANIFEST_NAME
 from granite_mlx.errors import ConversionError
-from granite_mlx.model.checkpoint import check_utf_8
+from granite_mlx.model.shards import check_utf_8
 
 WHY_TOO_LARGE = {
     errno.ENOSPC: "the disk is full",
@@ -30,6 +30,7 @@ WHY_TOO_LARGE = {
     errno.EFBIG: "the disk holds no file of this size (FAT32 ends at 4 GB)",
 }
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
+LONGEST_NAME_BYTES = 255  # of every file system that macOS and Linux write
 SPARE_BYTES = 1 << 20  # for headers and the small files that are written besides
 
 _LEFTOVER = re.compile(r"\.(?P<name>.+)\.(?P<what>partial|replaced)-[0-9a-f]{8}", re.DOTALL)
@@ -48,9 +49,10 @@ class Destination:
 
         Raises:
             ConversionError: something is in that place that may not be replaced.
-        CheckpointError: its name is no UTF-8.
+            CheckpointError: its name is no UTF-8.
         """
         self.given = os.fspath(path)
+        check_utf_8(self.given)
         self._force = force
         # A link to a folder stays: what it leads to is replaced.
         self._path = Path(os.path.realpath(os.path.expanduser(self.given)))
@@ -123,9 +125,18 @@ class Destination:
                 f"{self.given} is the current folder or one that it is in, and cannot be replaced; "
                 "give the name of a new folder."
             )
+        if len(os.fsencode(self._beside("replaced").name)) > LONGEST_NAME_BYTES:
+            raise ConversionError(f"{self.given}: this name is too long; give a shorter one.")
 
     def _check_place(self) -> None:
         path = self._path
+        parent = next(one for one in path.parents if os.path.lexists(one))
+        if not parent.is_dir():
+            raise ConversionError(f"{self.given}: {parent} is no folder; give another destination.")
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise ConversionError(
+                f"{self.given}: nothing can be written in {parent}; give another destination."
+            )
         if not os.path.lexists(path):
             return
         if not path.is_dir():

@@ -82,7 +82,8 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write it into a folder as `MANIFEST_NAME`."""
         record = {"format_version": FORMAT_VERSION, **asdict(self)}
-        text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+        # Escaped, since names of files may hold what UTF-8 cannot.
+        text = json.dumps(record, indent=2, allow_nan=False)
         (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
 

@@ -45,8 +45,6 @@ from granite_mlx.model.quantisation import MODES, QuantFormat
 
 ROOMS = ("encoder", "projector", "decoder")
 
-_LARGEST_LIMIT = sys.float_info.max
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -62,6 +60,15 @@ class Rule:
     def fits(self, module: str) -> bool:
         """Whether this rule is about a module."""
         return fnmatchcase(module, self.pattern)
+
+
+def _check_limit(name: str, value: Any) -> None:
+    """Raise ValueError where a value is no limit; `min_top1` is a share."""
+    most = 1.0 if name == "min_top1" else sys.float_info.max
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= most:
+        wanted = "from 0 to 1" if most == 1 else "of 0 or more"
+        raise ValueError(f"{name} must be a number {wanted}, not {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -85,11 +92,20 @@ class Limits:
     max_relative_error: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse, with ValueError, what is no number of 0 or more: a manifest could not hold it."""
-        rooms = self.max_relative_error or {}
-        for name, limit in {**asdict(self), **rooms}.items():
-            if isinstance(limit, float | int) and not 0 <= limit <= _LARGEST_LIMIT:
-                raise ValueError(f"{name} must be a number of 0 or more, not {limit!r}.")
+        """Refuse what no figure can be held against.
+
+        Raises:
+            ValueError: a limit that is no number, or of a room that there is not.
+        """
+        by_room = self.max_relative_error or {}
+        for room in by_room:
+            if room not in ROOMS:
+                raise ValueError(f"there is no room {room!r}, only {', '.join(ROOMS)}.")
+        scalars = {f.name: getattr(self, f.name) for f in fields(self)}
+        del scalars["max_relative_error"]
+        for name, limit in {**scalars, **by_room}.items():
+            if limit is not None:
+                _check_limit(name, limit)
 
 
 @dataclass(frozen=True)
@@ -203,7 +219,7 @@ RECIPES: dict[str, Recipe] = {
                 Rule(
                     "projector.*",
                     None,
-                    "all that is heard passes through it, and 8 bits would save only 34 MB",
+                    "all that is heard passes through it, and 8 bits would save only 33 MB",
                 ),
                 Rule("*", _affine(8), _ENCODER_REASON),
             ),
@@ -271,7 +287,7 @@ def read_recipe(name_or_path: str | os.PathLike[str]) -> Recipe:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConversionError(f"{path} cannot be read ({error.strerror}).") from error
-    except ValueError as error:  # not UTF-8, or not TOML
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or too deep
         raise ConversionError(f"{path} is not a TOML file ({error}).") from error
     return _parse(raw, path)
 
@@ -324,11 +340,11 @@ def _parse_limits(raw: Any, where: str) -> Limits:
 
 
 def _limit(raw: Mapping[str, Any], key: str, where: str) -> float:
-    value = raw[key]
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= _LARGEST_LIMIT:
-        raise ConversionError(f"{where}: {key} must be a number of 0 or more, not {value!r}.")
-    return float(value)
+    try:
+        _check_limit(key, raw[key])
+    except ValueError as error:
+        raise ConversionError(f"{where}: {error}") from error
+    return float(raw[key])
 
 
 def _typed(raw: Mapping[str, Any], key: str, kind: type, where: str, *, default: Any = None) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from granite_mlx.convert.beside import LOADED
 from granite_mlx.errors import ConversionError
-from granite_mlx.model.family import SECOND_HEAD_NAME
 from granite_mlx.model.folder import ADAPTER_CONFIG_NAME, ADAPTER_WEIGHTS_NAME
 from granite_mlx.model.hub import brief
 from granite_mlx.model.shards import INDEX_NAME
@@ -13,9 +13,9 @@ from granite_mlx.model.shards import INDEX_NAME
 REPLACED = (
     "model*.safetensors",
     INDEX_NAME,
-    SECOND_HEAD_NAME,
     ADAPTER_CONFIG_NAME,
     ADAPTER_WEIGHTS_NAME,
+    *LOADED,
 )
 """Patterns of what an upload deletes in the repository unless it brings it: files of an earlier one
 that would be loaded together with the new ones."""

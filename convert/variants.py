@@ -75,9 +75,10 @@ def cached_conversion(
         if kept is not None:
             return Checkpoint(kept, model_id, _commit_of(kept))
     source = find_checkpoint(base, revision, on_progress)
+    _fetch_head(source, on_progress)
     folder = shelf.folder(source)
     try:
-        if is_whole(folder):
+        if is_whole(folder) and not _lacks_head(folder, source):
             with suppress(OSError):  # others' caches may be for reading only
                 shelf.note(source, revision)
         else:
@@ -206,20 +207,30 @@ def _make(
         if on_progress is not None and stage == "write":
             on_progress(done_bytes, total_bytes)
 
-    if is_whole(folder):  # another process has made it in the meantime
-        return
+    if is_whole(folder) and not _lacks_head(folder, source):
+        return  # another process has made it in the meantime
     if folder.exists():
-        shutil.rmtree(folder)  # it is damaged
-    if source.revision is not None:
-        with suppress(CheckpointError):  # drafts can do without, and others' caches may lack it
-            names = (SECOND_HEAD_NAME,)
-            download_besides(source.model_id, source.revision, names, on_progress)
+        shutil.rmtree(folder)  # it is damaged, or was made without the network
     try:
         convert(source, folder, recipe=recipe, on_progress=show)
     except ConversionError as error:
         raise CheckpointError(
             f"{source.model_id} cannot be kept as {recipe.name}: {error}"
         ) from error
+
+
+def _fetch_head(source: Checkpoint, on_progress: Callable[[int, int], None] | None) -> None:
+    """Bring the second head of a hub checkpoint that others have put into the cache without it.
+
+    Drafts can do without, so being offline ends nothing; the next time it is asked for again.
+    """
+    if source.revision is not None:
+        with suppress(CheckpointError):
+            download_besides(source.model_id, source.revision, (SECOND_HEAD_NAME,), on_progress)
+
+
+def _lacks_head(folder: Path, source: Checkpoint) -> bool:
+    return (source.folder / SECOND_HEAD_NAME).is_file() > (folder / SECOND_HEAD_NAME).is_file()
 
 
 def _commit_of(folder: Path) -> str | None:
@@ -240,10 +251,13 @@ def _version(source: Checkpoint) -> str:
 
 def _state(path: Path) -> tuple[int, str | int]:
     """Size and content of a file, or the time of one that is long to read."""
-    stat = path.stat()
-    if stat.st_size > HASHED_BYTES:
-        return stat.st_size, stat.st_mtime_ns
-    return stat.st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        stat = path.stat()
+        if stat.st_size > HASHED_BYTES:
+            return stat.st_size, stat.st_mtime_ns
+        return stat.st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
 
 
 def _slug(base: str) -> str:

@@ -104,4 +104,4 @@ def test_the_recordings_that_come_along(guide: str) -> None:
     texts = [recording.reference or "" for recording in recordings]
     assert len(recordings) == 5
     assert "the recordings that come along, five short ones" in guide
-    assert f"and {sum(len(text.split()) for text in texts)} words of the\nrecordings" in guide
+    assert f"among the {sum(len(text.split()) for text in texts)} words of the recordings" in guide

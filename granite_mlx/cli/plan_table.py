@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from granite_mlx.cli.screen import one_line
+
 if TYPE_CHECKING:
     from granite_mlx.convert.plan import Fate, Plan
 
@@ -17,7 +19,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     head = ("tensor", "from", "to", "bytes", "")
     yield from aligned([head, *(_row(fate, reasons) for fate in plan.fates)])
     yield ""
-    yield from (f"[{number}] {reason}" for number, reason in enumerate(reasons, start=1))
+    yield from (f"[{n}] {one_line(reason)}" for n, reason in enumerate(reasons, start=1))
     yield ""
     yield from aligned([_sum(room, fates) for room, fates in _rooms(plan)])
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.folder import CONFIG_NAME, first_missing
 from granite_mlx.model.hub import ProgressCallback, download
+from granite_mlx.model.shards import check_utf_8
 
 DEFAULT_MODEL = "ibm-granite/granite-4.0-1b-speech"
 MODEL_VARIABLE = "GRANITE_MLX_MODEL"
@@ -102,25 +103,13 @@ def _local_folder(model: str | os.PathLike[str]) -> Path | None:
         return Path(path)
     if os.path.exists(path):
         raise CheckpointError(f"{name} is a file; give the folder that holds config.json.")
+    if os.path.islink(path):
+        raise CheckpointError(f"{name} is a link that leads nowhere; give the checkpoint's folder.")
     if isinstance(model, str) and _is_hub_id(name):
         return None
     raise CheckpointError(
         f"there is no folder {name!r}, and it is not a model id of the hub such as {DEFAULT_MODEL}."
     )
-
-
-def check_utf_8(path: str) -> None:
-    """Refuse a path that MLX and the tokenizers cannot open.
-
-    Raises:
-        CheckpointError: its bytes are no UTF-8.
-    """
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise CheckpointError(
-            f"{path!a} is no UTF-8, and MLX opens no file of such a name; rename the folder."
-        ) from error
 
 
 def _is_hub_id(name: str) -> bool:

@@ -50,6 +50,7 @@ def read_headers(folder: Path) -> dict[str, TensorInfo]:
         raise CheckpointError(f"{folder}: no weights found{_pickles(folder)}.")
     tensors: dict[str, TensorInfo] = {}
     for path in paths:
+        check_utf_8(path.name)
         for info in read_header(path):
             if info.name in tensors:
                 raise CheckpointError(
@@ -59,6 +60,20 @@ def read_headers(folder: Path) -> dict[str, TensorInfo]:
     if promised is not None:
         _check_index(index, promised, tensors)
     return tensors
+
+
+def check_utf_8(path: str) -> None:
+    """Refuse a path that MLX and the tokenizers cannot open.
+
+    Raises:
+        CheckpointError: its bytes are no UTF-8.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise CheckpointError(
+            f"{path!a} is no UTF-8, and MLX opens nothing of such a name; rename it."
+        ) from error
 
 
 def _pickles(folder: Path) -> str:
@@ -107,7 +122,7 @@ def read_header(path: Path) -> list[TensorInfo]:
                 raise CheckpointError(
                     f"{path} is truncated or not a safetensors file; fetch it again."
                 )
-            header = json.loads(file.read(header_bytes))
+            header = json.loads(file.read(header_bytes).decode("utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
@@ -116,8 +131,9 @@ def read_header(path: Path) -> list[TensorInfo]:
         ) from error
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: the header is corrupt (not an object); fetch it again.")
-    metadata = header.pop("__metadata__", None) or {}  # MLX writes null
-    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+    metadata = header.pop("__metadata__", None)  # MLX writes null
+    texts = metadata.values() if isinstance(metadata, dict) else [metadata or ""]
+    if not isinstance(metadata, dict | None) or not all(isinstance(v, str) for v in texts):
         raise CheckpointError(f"{path}: the header is corrupt (__metadata__); fetch it again.")
     data_bytes = file_bytes - 8 - header_bytes
     infos = [_parse_entry(path, name, entry, data_bytes) for name, entry in header.items()]

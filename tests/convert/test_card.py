@@ -46,6 +46,15 @@ def test_odd_tags_of_the_source_are_left_out(tags: str) -> None:
     assert found == (["speech"] if "speech" in tags else []) + ["mlx", "granite-mlx"]
 
 
+def test_no_word_of_a_recipe_breaks_the_tables() -> None:
+    rules = [{"pattern": "a|b", "keep": True, "reason": "one\ntwo | \x1b[31mthree"}]
+    recipe = {"name": "mine\n# no", "summary": "a\nb", "rules": rules, "limits": None}
+    text = model_card(replace(MANIFEST, recipe=recipe), "")
+    assert "| `a\\|b` | floating | one two \\| [31mthree |" in text
+    assert "\n# no" not in text
+    assert "\x1b" not in text
+
+
 def test_a_card_that_utf_8_cannot_hold_is_written(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text('---\nlicense: "\\uD800"\n---\nIt listens.')
     (tmp_path / "result").mkdir()

@@ -12,10 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from granite_mlx.convert import convert, prepare, read_manifest, stream, uniform
 from granite_mlx.convert.conversion import OnStage
+from granite_mlx.convert.recordings import Recording
+from granite_mlx.convert.verify import verifier
 from granite_mlx.errors import CheckpointError, ConversionError
 from granite_mlx.model.quantisation import QuantFormat
 from granite_mlx.model.shards import read_headers
@@ -114,13 +117,59 @@ def test_a_source_that_is_cut_or_removed_meanwhile(
     assert leftovers(result) == []
 
 
+def test_a_source_that_is_written_over_meanwhile(source: Path, result: Path) -> None:
+    last = source / "model-00003-of-00003.safetensors"
+    content = last.read_bytes()
+
+    def write_over(stage: str, done_bytes: int, total_bytes: int) -> None:
+        if stage == "write" and last.stat().st_mtime_ns != 1:
+            last.write_bytes(content)
+            os.utime(last, ns=(1, 1))
+
+    with pytest.raises(CheckpointError, match="has changed while it was converted"):
+        convert(source, result, on_progress=write_over)
+    assert leftovers(result) == []
+
+
+def test_a_card_that_is_a_link_to_somebody_elses_file(source: Path, result: Path) -> None:
+    (source / "README.md").unlink()
+    (source / "README.md").symlink_to("/etc/hostname")
+    with pytest.raises(ConversionError, match=r"README\.md is a link to .*hostname"):
+        convert(source, result)
+
+
+@pytest.mark.parametrize(
+    ("place", "said"), [("file/x", "file is no folder"), ("x" * 250, "name is too long")]
+)
+def test_places_that_cannot_be_are_seen_before_the_source(
+    result: Path, place: str, said: str
+) -> None:
+    (result.parent / "file").write_text("")
+    with pytest.raises(ConversionError, match=said):
+        convert("owner/does-not-exist", result.parent / place)
+
+
+def test_a_link_that_leads_nowhere(tmp_path: Path, result: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(CheckpointError, match="is a link that leads nowhere"):
+        convert(tmp_path / "loop", result)
+
+
+def test_a_recording_of_any_name_reaches_the_manifest(source: Path, result: Path) -> None:
+    noise = np.random.default_rng(1).normal(scale=0.1, size=8000).astype(np.float32)
+    odd = Recording(os.fsdecode(b"caf\xe9.wav"), noise, 16000, "a word")
+    convert(source, result, recipe=Q8, verify=verifier([odd]))
+    (heard,) = json.loads((result / "granite_mlx.json").read_text())["verification"]["recordings"]
+    assert heard["name"] == odd.name
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems have no such names")
 def test_a_folder_whose_name_is_no_utf_8(source: Path, result: Path) -> None:
     odd = source.with_name(os.fsdecode(b"caf\xe9"))
-    with pytest.raises(CheckpointError, match=r"caf\\udce9.* is no UTF-8.*rename the folder"):
+    with pytest.raises(CheckpointError, match=r"caf\\udce9.* is no UTF-8.*rename it"):
         convert(source, odd)
     source.rename(odd)
-    with pytest.raises(CheckpointError, match=r"caf\\udce9.* is no UTF-8.*rename the folder"):
+    with pytest.raises(CheckpointError, match=r"caf\\udce9.* is no UTF-8.*rename it"):
         convert(odd, result)
     assert leftovers(result) == []
 

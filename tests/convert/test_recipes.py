@@ -1,6 +1,7 @@
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,6 +180,21 @@ def test_limits_are_numbers(limit: float) -> None:
         Limits(max_kl_nats=limit)
     with pytest.raises(ValueError, match="encoder must be a number of 0 or more"):
         Limits(max_relative_error={"encoder": limit})
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"min_top1": 97}, {"max_kl_nats": "0.1"}, {"max_relative_error": {"ears": 1}},
+     {"max_wer_points": True}],
+)  # fmt: skip
+def test_limits_that_would_judge_nothing_or_everything(limits: Any) -> None:
+    with pytest.raises(ValueError, match=r"must be a number|there is no room 'ears'"):
+        Limits(**limits)
+
+
+def test_a_recipe_file_that_is_nested_too_deep(tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="is not a TOML file"):
+        read_recipe(written(tmp_path, f"a = {'[' * 5000}"))
 
 
 def test_a_recipe_that_does_not_exist() -> None:

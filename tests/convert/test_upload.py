@@ -58,12 +58,13 @@ def test_a_name_without_an_owner_is_ones_own(hub: Hub, tmp_path: Path) -> None:
 def test_nothing_of_an_earlier_checkpoint_is_left_beside_it(hub: Hub, tmp_path: Path) -> None:
     upload(tmp_path, "owner/name")
     earlier = [
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "cover.png",
+        "LICENSE", "README.md", "adapter_config.json", "adapter_model.safetensors",
+        "chat_template.jinja", "cover.png", "generation_config.json", "processor_config.json",
         "model-00001-of-00002.safetensors", "model.safetensors.index.json", "out_llm.safetensors",
     ]  # fmt: skip
     patterns = hub.calls[-1][1]["delete_patterns"]
     assert list(filter_repo_objects(earlier, ignore_patterns=patterns)) == [
-        "README.md", "cover.png",
+        "LICENSE", "README.md", "cover.png",
     ]  # fmt: skip
 
 

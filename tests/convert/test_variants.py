@@ -195,6 +195,29 @@ def test_a_model_of_the_hub_is_fetched_and_converted_once(
         assert model.network.language_model.lm_head.bits == 8
 
 
+def test_a_conversion_made_without_the_network_gets_its_head_later(
+    hub: FakeHub, source: Path, q8: Callable[..., Checkpoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.commit(files(source) | {"out_llm.safetensors": b"as it is"})
+    cached = find_checkpoint(MODEL_ID).folder
+    (cached / "out_llm.safetensors").unlink()  # as other programs leave it
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert not (q8().folder / "out_llm.safetensors").exists()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    assert (q8().folder / "out_llm.safetensors").read_bytes() == b"as it is"
+
+
+def test_a_file_of_the_source_that_cannot_be_read(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(CheckpointError, match=r"cannot be read \(Permission denied\)"):
+        variants.cached_conversion(str(source), "q8")
+
+
 def test_a_conversion_outlives_its_source(
     hub: FakeHub, source: Path, q8: Callable[..., Checkpoint]
 ) -> None:

@@ -151,7 +151,8 @@ def test_a_huge_header_is_not_read(tmp_path: Path) -> None:
     "header",
     [
         b"[1, 2]", b'"text"', b"null", b"{]", b"\xff\xfe\xfd", b"[" * 50_000, b'{"a": 1}', b"{} {}",
-        b'{"__metadata__": [1]}', b'{"__metadata__": {"format": 1}}',
+        b'{"__metadata__": [1]}', b'{"__metadata__": 0}', '{"a": {}}'.encode("utf-16"),
+        b'{"__metadata__": {"format": 1}}',
     ],
     ids=lambda header: header[-8:],
 )  # fmt: skip
