@@ -282,9 +282,9 @@ def _shortened(text: str, max_columns: int) -> str:
 
 def _usual_width(transcript: Transcript) -> int:
     parts = [part for segment in transcript.segments for part in split(segment.text)]
-    n_wide = sum(is_wide(cluster) for part in parts for cluster in clusters(part))
+    n_characters = sum(len(clusters(part)) for part in parts)
     n_columns = sum(map(width, parts))
-    return WIDE_LINE_WIDTH if 4 * n_wide > n_columns else LINE_WIDTH  # half of the columns
+    return WIDE_LINE_WIDTH if 2 * n_columns > 3 * n_characters else LINE_WIDTH
 
 
 def _end_ms(transcript: Transcript) -> int:

@@ -324,3 +324,16 @@ def test_a_cue_too_short_to_be_seen_takes_some_of_the_next_sentence() -> None:
         ["oh. i see very well, my friend,"],
         ["what you have meant by all", "of that these last few days."],
     ]
+
+
+@pytest.mark.parametrize(
+    ("word", "n_columns"),
+    [("word", 42), ("слово", 42), ("한국어를", 32), ("日本語と", 32), ("ｶﾀｶﾅ", 42)],
+)
+def test_lines_are_shorter_where_most_of_the_text_is_wide(word: str, n_columns: int) -> None:
+    widths = [
+        columns_of(line)
+        for lines in texts(cues_of(transcript(Segment(0, 90, f"{word} " * 90))))
+        for line in lines
+    ]
+    assert n_columns - 10 < max(widths) <= n_columns
