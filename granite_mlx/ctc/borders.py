@@ -75,7 +75,7 @@ def word_spans(
     """(start_s, end_s) of each word: in order, apart, none empty, within the recording."""
     starts = [max(0.0, word.start * FRAME_S - rule.lead_s) for word in words]
     spans = []
-    for word, start_s, limit_s in zip(words, starts, [*starts[1:], duration_s], strict=True):
+    for word, start_s, limit_s in zip(words, starts, [*starts, duration_s][1:], strict=True):
         letters_end_s = min(word.end * FRAME_S, limit_s)
         end_s = _end(levels, start_s, letters_end_s, limit_s, rule)
         spans.append((start_s, end_s))
