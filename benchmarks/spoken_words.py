@@ -173,18 +173,15 @@ def word_spans(text: str, marks: Sequence[Mark], n_samples: int) -> list[tuple[i
 
 
 def _word_starts(text: str, marks: Sequence[Mark]) -> list[int] | None:
-    """By the order of the marks where there is one for each word, else by their places."""
-    words, named = list(re.finditer(r"\S+", text)), [m for m in marks if m.place is not None]
-    if len(named) == len(words):
-        starts = [m.sample for m in named]
-    else:
-        owned = [
-            [m.sample for m in named if m.place is not None and w.start() <= m.place < w.end()]
-            for w in words
+    """The first mark in each word; espeak-ng says some words in one, as "in the"."""
+    starts = []
+    for word in re.finditer(r"\S+", text):
+        own = [
+            m.sample for m in marks if m.place is not None and word.start() <= m.place < word.end()
         ]
-        if not all(owned):
+        if not own:
             return None
-        starts = [min(samples) for samples in owned]
+        starts.append(min(own))
     return starts if starts == sorted(set(starts)) else None
 
 

@@ -42,7 +42,7 @@ class BorderRule:
         above_floor_db: in a pause it is not louder than its quietest tenth by more than this.
         below_word_db: what is so far below the word's loudest place is a pause in any case.
         least_below_word_db: what is not so far below it is none, however even it is.
-        longest_tail_s: behind a word's last letter; where nothing tells the end of it.
+        longest_tail_s: behind the first frame of a word's last letter, where it is not quiet.
         tail_s: what is taken then.
     """
 
@@ -76,17 +76,17 @@ def word_spans(
     starts = [max(0.0, word.start * FRAME_S - rule.lead_s) for word in words]
     spans = []
     for word, start_s, limit_s in zip(words, starts, [*starts, duration_s][1:], strict=True):
-        letters_end_s = min(word.end * FRAME_S, limit_s)
-        end_s = _end(levels, start_s, letters_end_s, limit_s, rule)
+        # A head may go on to hear a letter in the silence behind it: its first frame is what counts.
+        heard = word.end if word.log_probs is None else int(word.frames[-1, 0]) + 1
+        heard_s = min(heard * FRAME_S, limit_s)
+        end_s = _end(levels, start_s, heard_s, limit_s, rule)
         spans.append((start_s, end_s))
     return spans
 
 
-def _end(
-    levels: Array, start_s: float, letters_end_s: float, limit_s: float, rule: BorderRule
-) -> float:
-    """Where a word ends between its last letter and what follows."""
-    first, end = _place(letters_end_s), _place(limit_s)
+def _end(levels: Array, start_s: float, heard_s: float, limit_s: float, rule: BorderRule) -> float:
+    """Where a word ends, between where its last letter is heard and what follows."""
+    first, end = _place(heard_s), _place(limit_s)
     gap = levels[first:end]
     if len(gap) * LEVEL_S < rule.least_pause_s:
         return limit_s
@@ -98,9 +98,9 @@ def _end(
     ))  # fmt: skip
     begin, length = _longest_run(gap <= quiet)
     if length * LEVEL_S >= rule.least_pause_s:
-        return min(letters_end_s + begin * LEVEL_S, limit_s)
-    if limit_s - letters_end_s > rule.longest_tail_s:
-        return letters_end_s + rule.tail_s
+        return min(heard_s + begin * LEVEL_S, limit_s)
+    if limit_s - heard_s > rule.longest_tail_s:
+        return heard_s + rule.tail_s
     return limit_s
 
 
