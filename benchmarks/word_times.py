@@ -26,6 +26,7 @@ from benchmarks.heard_words import GROUPS, Heard, in_noise, kept, listen, spoken
 from benchmarks.spoken_words import Spoken, SpokenWord
 from benchmarks.tables import line, with_block
 from demo.speech import SAMPLE_RATE
+from granite_mlx.ctc.alignment import AlignedWord
 from granite_mlx.ctc.borders import RULE, BorderRule, levels_db, word_spans
 from granite_mlx.words import aligned_words
 
@@ -41,6 +42,7 @@ NAMES = {"en": "English, espeak-ng", "fr": "French, espeak-ng", "digits": "real 
 TAKES = "real digits, takes as a whole"
 """Their silence, breath and room is part of them: up to a second, for a digit of 0.3 s."""
 
+GRID = ((0.06, 0.08, 0.1, 0.12), (4.0, 6.0, 9.0), (30.0, 35.0, 40.0), (9.0, 12.0, 15.0))
 LARGEST_S = 0.3  # what an error counts at most in the calibration
 
 
@@ -63,24 +65,44 @@ class Row:
         )
 
 
-def row(name: str, heard: Iterable[Heard], audible: bool = False, rule: BorderRule = RULE) -> Row:
-    """The errors of the words that were written down right."""
-    n_said, starts, ends = 0, [], []
-    for one in heard:
-        n_said += len(one.spoken.words)
-        words = audible_words(one.spoken) if audible else one.spoken.words
-        spans = product_spans(one, rule)
-        for place, written in one.pairs() if spans else ():
-            starts.append(spans[written][0] - words[place].start_s)
-            ends.append(spans[written][1] - words[place].end_s)
-    return Row(name, n_said, 1000 * np.array(starts), 1000 * np.array(ends))
+@dataclass(frozen=True)
+class Placed:
+    """A recording with the letters of what was written down, before there are borders.
+
+    Attributes:
+        pairs: (place in `said`, place in `aligned`) of the words that are right.
+    """
+
+    said: Sequence[SpokenWord]
+    aligned: tuple[AlignedWord, ...]
+    pairs: list[tuple[int, int]]
+    levels: np.ndarray
+    duration_s: float
 
 
-def product_spans(one: Heard, rule: BorderRule = RULE) -> list[tuple[float, float]]:
-    """What the product says of each written word; none where it says nothing."""
+def placed(one: Heard) -> Placed:
+    """As the product does it."""
     aligned = aligned_words(" ".join(one.words), one.ctc_logits)
     samples = one.spoken.samples
-    return word_spans(aligned, levels_db(samples, SAMPLE_RATE), len(samples) / SAMPLE_RATE, rule)
+    return Placed(
+        one.spoken.words,
+        aligned,
+        one.pairs() if aligned else [],
+        levels_db(samples, SAMPLE_RATE),
+        len(samples) / SAMPLE_RATE,
+    )
+
+
+def row(name: str, recordings: Iterable[Placed], rule: BorderRule = RULE) -> Row:
+    """The errors of the words that were written down right."""
+    n_said, starts, ends = 0, [], []
+    for one in recordings:
+        n_said += len(one.said)
+        spans = word_spans(one.aligned, one.levels, one.duration_s, rule)
+        for place, written in one.pairs:
+            starts.append(spans[written][0] - one.said[place].start_s)
+            ends.append(spans[written][1] - one.said[place].end_s)
+    return Row(name, n_said, 1000 * np.array(starts), 1000 * np.array(ends))
 
 
 def audible_words(recording: Spoken) -> list[SpokenWord]:
@@ -120,27 +142,20 @@ def _errors(errors_ms: np.ndarray) -> list[str]:
     ]
 
 
-def calibrated(clean: Sequence[Heard], noisy: Sequence[Heard]) -> BorderRule:
+def calibrated(sentences: Sequence[Placed], digits: Sequence[Placed]) -> BorderRule:
     """The rule of a grid with the smallest error of word ends; its lead is the starts' median."""
-    heard = [
-        *(replace(one, spoken=_audible(one.spoken)) for one in clean),
-        *noisy,
-    ]
-    sentences = [one for one in heard if one.spoken.group != "digits"]
-    lead_s = np.median(row("", sentences, rule=replace(RULE, lead_s=0.0)).starts_ms) / 1000
+    lead_s = np.median(row("", sentences, replace(RULE, lead_s=0.0)).starts_ms) / 1000
     start = replace(RULE, lead_s=round(float(lead_s), 3))
     rules = [
         replace(start, least_pause_s=pause_s, above_floor_db=floor, below_word_db=word,
                 least_below_word_db=least)
-        for pause_s, floor, word, least in product(
-            (0.06, 0.08, 0.1, 0.12), (4.0, 6.0, 9.0), (30.0, 35.0, 40.0), (9.0, 12.0, 15.0)
-        )
+        for pause_s, floor, word, least in product(*GRID)
     ]  # fmt: skip
-    return min(rules, key=lambda rule: _end_error(heard, rule))
+    return min(rules, key=lambda rule: _end_error([*sentences, *digits], rule))
 
 
-def _end_error(heard: Sequence[Heard], rule: BorderRule) -> float:
-    errors_s = abs(row("", heard, rule=rule).ends_ms) / 1000
+def _end_error(recordings: Sequence[Placed], rule: BorderRule) -> float:
+    errors_s = abs(row("", recordings, rule).ends_ms) / 1000
     return float(np.minimum(errors_s, LARGEST_S).mean())
 
 
@@ -155,8 +170,12 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="a folder that keeps what was transcribed")
     args = parser.parse_args()
     if args.calibrate:
-        names = ("train", "train_noisy")
-        print(calibrated(*(transcribed(args, name, held_out=False) for name in names)))
+        clean, noisy = (transcribed(args, one, held_out=False) for one in ("train", "train_noisy"))
+        heard = [*(with_audible(one) for one in clean), *noisy]
+        print(calibrated(*(
+            [placed(one) for one in heard if (one.spoken.group == "digits") is is_digits]
+            for is_digits in (False, True)
+        )))  # fmt: skip
         return 0
     if args.docs is not None:
         with_block(args.docs.read_text(encoding="utf-8"), BLOCK, "")  # now, and not after an hour
@@ -173,17 +192,22 @@ def clean_rows(heard: Sequence[Heard]) -> list[Row]:
     """Of recordings without noise, by group."""
     groups = {group: [h for h in heard if h.spoken.group == group] for group in GROUPS}
     return [
-        row(NAMES["en"], groups["en"]),
-        row(NAMES["fr"], groups["fr"]),
-        row(NAMES["digits"], groups["digits"], audible=True),
-        row(TAKES, groups["digits"]),
+        row(NAMES["en"], map(placed, groups["en"])),
+        row(NAMES["fr"], map(placed, groups["fr"])),
+        row(NAMES["digits"], (placed(with_audible(one)) for one in groups["digits"])),
+        row(TAKES, map(placed, groups["digits"])),
     ]
 
 
 def noisy_rows(heard: Sequence[Heard]) -> list[Row]:
     """Of recordings with noise, by group."""
     groups = {group: [h for h in heard if h.spoken.group == group] for group in GROUPS}
-    return [row(f"{NAMES[group]}, in noise", groups[group]) for group in GROUPS]
+    return [row(f"{NAMES[group]}, in noise", map(placed, groups[group])) for group in GROUPS]
+
+
+def with_audible(one: Heard) -> Heard:
+    """Of a digit without noise, the times of its audible part."""
+    return replace(one, spoken=_audible(one.spoken))
 
 
 def transcribed(args: argparse.Namespace, name: str, held_out: bool) -> list[Heard]:

@@ -102,6 +102,7 @@ def transcript_of(
     """What the caller gets; `segments` is None where there was nothing to ask the model."""
     task = request.task
     text = None if segments is None else "\n".join(segment.text for segment in segments)
+    words = [word for segment in segments or () for word in segment.words]
     return Transcript(
         segments=segments or (),
         language=task.spoken,
@@ -110,7 +111,7 @@ def transcript_of(
         duration_s=duration_s,
         model=model_id,
         warnings=tuple(warnings),
-        keywords=report_keywords(task.keywords, text),
+        keywords=report_keywords(task.keywords, text, words),
     )
 
 

@@ -54,8 +54,8 @@ def test_the_last_word_ends_before_the_silence_behind_it() -> None:
 
 
 def test_a_word_does_not_last_as_long_as_loud_music_behind_it() -> None:
-    ((_, end_s),) = word_spans([word(10, 20)], loudness((4.0, -20)), 4.0)
-    assert end_s == pytest.approx(0.4 + RULE.tail_s)
+    ((_, end_s),) = word_spans([word(10, 11)], loudness((4.0, -20)), 4.0)
+    assert end_s == pytest.approx(0.22 + RULE.tail_s)
 
 
 def test_levels_are_decibels_of_ten_milliseconds() -> None:
