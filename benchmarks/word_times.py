@@ -42,7 +42,9 @@ NAMES = {"en": "English, espeak-ng", "fr": "French, espeak-ng", "digits": "real 
 TAKES = "real digits, takes as a whole"
 """Their silence, breath and room is part of them: up to a second, for a digit of 0.3 s."""
 
-GRID = ((0.06, 0.08, 0.1, 0.12), (4.0, 6.0, 9.0), (30.0, 35.0, 40.0), (9.0, 12.0, 15.0))
+GRID = ((0.08, 0.1, 0.12), (3.0, 4.0, 6.0), (25.0, 30.0, 35.0), (6.0, 9.0, 12.0))
+"""Pauses are no shorter: people's closures of a p, t or k last longer than espeak-ng's."""
+
 LARGEST_S = 0.3  # what an error counts at most in the calibration
 
 

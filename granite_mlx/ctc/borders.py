@@ -46,11 +46,11 @@ class BorderRule:
         tail_s: what is taken then.
     """
 
-    lead_s: float = 0.005
-    least_pause_s: float = 0.1
-    above_floor_db: float = 6.0
-    below_word_db: float = 35.0
-    least_below_word_db: float = 12.0
+    lead_s: float = 0.004
+    least_pause_s: float = 0.08
+    above_floor_db: float = 3.0
+    below_word_db: float = 30.0
+    least_below_word_db: float = 9.0
     longest_tail_s: float = 0.6
     tail_s: float = 0.1
 
@@ -76,7 +76,7 @@ def word_spans(
     starts = [max(0.0, word.start * FRAME_S - rule.lead_s) for word in words]
     spans = []
     for word, start_s, limit_s in zip(words, starts, [*starts, duration_s][1:], strict=True):
-        # A head may go on to hear a letter in the silence behind it: its first frame is what counts.
+        # A head may go on hearing a letter in the silence behind it: its first frame counts.
         heard = word.end if word.log_probs is None else int(word.frames[-1, 0]) + 1
         heard_s = min(heard * FRAME_S, limit_s)
         end_s = _end(levels, start_s, heard_s, limit_s, rule)

@@ -28,9 +28,9 @@ class ConfidenceMap:
         return 1 / (1 + math.exp(-score))
 
 
-BOTH = ConfidenceMap(-0.5, 0.3, 0.3)
-DECODER_ALONE = ConfidenceMap(0.0, 0.4, 0.0)
-HEAD_ALONE = ConfidenceMap(0.0, 0.0, 0.4)
+BOTH = ConfidenceMap(bias=0.062, decoder=0.353, head=0.59)
+DECODER_ALONE = ConfidenceMap(bias=-0.659, decoder=0.718, head=0.0)
+HEAD_ALONE = ConfidenceMap(bias=1.016, decoder=0.0, head=0.756)
 
 
 def confidence(decoder_log_prob: float | None, head_log_prob: float | None) -> float | None:
