@@ -16,7 +16,7 @@ from granite_mlx.ctc.alignment import AlignedWord, align, log_softmax
 from granite_mlx.ctc.borders import levels_db, word_spans
 from granite_mlx.ctc.spelling import spell
 from granite_mlx.transcript import Segment, Word
-from granite_mlx.transcript.confidence import confidence
+from granite_mlx.transcript.confidence import DECIMALS, confidence
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -52,13 +52,24 @@ def words_of(
         cannot spell the text, or the recording is too short for it.
     """
     aligned = aligned_words(text, ctc_logits)
-    spans = word_spans(aligned, levels_db(samples, SAMPLE_RATE), len(samples) / SAMPLE_RATE)
+    duration_s = len(samples) / SAMPLE_RATE
+    spans = word_spans(aligned, levels_db(samples, SAMPLE_RATE), duration_s)
     return tuple(
-        Word(start_s + first_s, start_s + end_s, word.text, confidence(known.decoder, known.head))
+        Word(
+            _milliseconds(start_s + first_s),
+            min(_milliseconds(start_s + end_s), start_s + duration_s),
+            word.text,
+            confidence(known.decoder, known.head),
+        )
         for word, (first_s, end_s), known in zip(
             aligned, spans, evidence(aligned, word_log_probs), strict=True
         )
     )
+
+
+def _milliseconds(time_s: float) -> float:
+    """As the transcript's file has it."""
+    return round(time_s, 3)
 
 
 def aligned_words(text: str, ctc_logits: Array) -> tuple[AlignedWord, ...]:
@@ -110,7 +121,7 @@ def _with_own(segment: Segment, words: tuple[Word, ...]) -> Segment:
     if not words:
         return segment
     known = [word.confidence for word in words if word.confidence is not None]
-    mean = sum(known) / len(known) if known else None
+    mean = round(sum(known) / len(known), DECIMALS) if known else None
     if segment.speaker is not None:
         segment = replace(segment, start_s=words[0].start_s, end_s=words[-1].end_s)
     return replace(segment, words=words, confidence=mean)

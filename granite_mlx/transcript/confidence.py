@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 LARGEST_LOG_ODDS = 9.0
 
+DECIMALS = 3
+"""More are not known, and batches sum up in another order."""
+
 
 @dataclass(frozen=True)
 class ConfidenceMap:
@@ -25,7 +28,7 @@ class ConfidenceMap:
     def __call__(self, decoder: float, head: float) -> float:
         """Two features, as `log_odds` gives them -> a confidence between 0 and 1."""
         score = self.bias + self.decoder * decoder + self.head * head
-        return 1 / (1 + math.exp(-score))
+        return round(1 / (1 + math.exp(-score)), DECIMALS)
 
 
 BOTH = ConfidenceMap(bias=0.062, decoder=0.353, head=0.59)
