@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import mlx.core as mx
 import numpy as np
@@ -44,6 +45,7 @@ class Asked:
     Attributes:
         prompt: the rendered conversation.
         report: called with the part of this recording's work that is done.
+        with_evidence: whether the answer tells what the heads and the decoder thought of it.
     """
 
     samples: np.ndarray
@@ -53,14 +55,20 @@ class Asked:
     max_new_tokens: int | None
     speculative: Speculative
     report: Callable[[float], None]
+    with_evidence: bool = False
 
 
 @dataclass(frozen=True)
 class Answered:
-    """The tokens of an answer, of which there might have been `budget`."""
+    """The tokens of an answer, of which there might have been `budget`.
+
+    `ctc_logits` (T, n_classes) are those of the character head, float32, where evidence was asked
+    for; the tokens then have log-probabilities, if the decoder has seen them.
+    """
 
     generated: Generated
     budget: int
+    ctc_logits: np.ndarray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -81,29 +89,36 @@ class Recogniser:
         order = sorted(range(len(askeds)), key=lambda n: -len(askeds[n].samples))
         done: dict[int, Answered] = {}
         asking: list[tuple[int, Question]] = []
+        witness: dict[int, np.ndarray | None] = {}
 
         def questions() -> Iterator[Question]:
             lengths = [self.features.n_frames(len(askeds[n].samples)) for n in order]
             for group in groups(lengths, n_rows):
                 members = [order[place] for place in group]
                 heard = self._hear([askeds[n] for n in members])
-                for n, (audio, hearing) in zip(members, heard, strict=True):
+                for n, (audio, hearing, witness[n]) in zip(members, heard, strict=True):
                     question, text = self._question(askeds[n], audio, hearing)
                     if text is None:
                         asking.append((n, question))
                         yield question
                     else:
                         ids = self.tokenizer.encode(text)[: question.budget]
-                        done[n] = Answered(Generated(tuple(ids), True), question.budget)
+                        answer = Generated(tuple(ids), True)
+                        done[n] = Answered(answer, question.budget, witness[n])
 
         rows = answers(self.network.language_model, self.config.text, questions(), n_rows)
         for number, generated in rows:
             n, question = asking[number]
-            done[n] = Answered(generated, question.budget)
+            done[n] = Answered(generated, question.budget, witness[n])
         return [done[n] for n in range(len(askeds))]
 
-    def _hear(self, askeds: Sequence[Asked]) -> Iterator[tuple[mx.array, Hearing | None]]:
-        """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear."""
+    def _hear(
+        self, askeds: Sequence[Asked]
+    ) -> Iterator[tuple[mx.array, Hearing | None, np.ndarray | None]]:
+        """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear.
+
+        Also the character head's logits where they are asked for.
+        """
         # Samples to features (1, T, 160), features to frames (B, T, D).
         dtype = self.network.dtype
         features = [encoder_input(one.samples, self.features, dtype) for one in askeds]
@@ -123,15 +138,19 @@ class Recogniser:
         self.checkpoint()
         for row, (asked, n) in enumerate(zip(askeds, lengths, strict=True)):
             asked.report(ENCODED)
+            frames = encoded.frames[row, :n]
+            logits = self.network.encoder.ctc_logits(frames)  # computed where something reads them
             hearing = None
             if asked.speculative != "off":
-                hearing = self._heard(asked, encoded.frames[row, :n], encoded.mid_logits[row, :n])
+                hearing = self._heard(asked, logits, frames, encoded.mid_logits[row, :n])
             n_audio = -(-n // self.config.window_size) * self.config.n_queries
-            yield audio[row, :n_audio], hearing
+            witness = np.array(logits.astype(mx.float32)) if asked.with_evidence else None
+            yield audio[row, :n_audio], hearing, witness
 
-    def _heard(self, asked: Asked, frames: mx.array, mid_logits: mx.array) -> Hearing:
+    def _heard(
+        self, asked: Asked, logits: mx.array, frames: mx.array, mid_logits: mx.array
+    ) -> Hearing:
         """What the heads say of one recording: the second one where there is one."""
-        logits = self.network.encoder.ctc_logits(frames)  # computed where something reads them
         if self.second_head is None:
             text = greedy_text(logits)
         else:
@@ -154,19 +173,22 @@ class Recogniser:
             self.checkpoint()
             asked.report(ENCODED + (1 - ENCODED) * n_tokens / budget)
 
+        asking = partial(
+            Question, prompt, budget, on_tokens=on_tokens, with_log_probs=asked.with_evidence
+        )
         if hearing is None:
-            return Question(prompt, budget, sampler=asked.sampler, on_tokens=on_tokens), None
+            return asking(sampler=asked.sampler), None
         # Between a prompt that ends with "ASSISTANT:" and its answer there is a space.
         lead = "" if not hearing.text or asked.prompt[-1:].isspace() else " "
         tokenizer, end = self.tokenizer, self.config.text.eos_token_id
         draft = TextDraft(lead + hearing.text, tokenizer.encode, tokenizer.decode, end)
         if asked.speculative == "exact":
-            return Question(prompt, budget, draft, on_tokens=on_tokens), None
+            return asking(draft=draft), None
         # IBM's three steps: a text that the head is sure of stands; what the decoder finds likely
         # of another one, looked at as a whole, stands; behind that the decoder writes on.
         plain = not (asked.task.punctuate or asked.task.keywords or asked.task.tags)
         text = hearing.text if hearing.is_sure and plain else None
-        return Question(prompt, budget, draft, budget, likely(), on_tokens=on_tokens), text
+        return asking(draft=draft, first_draft=budget, first_rule=likely()), text
 
 
 def groups(lengths: Sequence[int], n_most: int) -> Iterator[range]:

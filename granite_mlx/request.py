@@ -15,6 +15,7 @@ from granite_mlx.decoding.languages import spoken_language
 from granite_mlx.decoding.prompts import Task, tags_for
 from granite_mlx.decoding.sampling import Sampler
 from granite_mlx.decoding.speculative import Speculative
+from granite_mlx.decoding.word_times import WordTimes, checked_word_times
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 
 SHORTEST_AUDIO_S = 0.04
@@ -26,7 +27,10 @@ SILENCE_PEAK = 1 / 32768
 
 @dataclass(frozen=True)
 class Request:
-    """One recording and what is wanted of it, checked."""
+    """One recording and what is wanted of it, checked.
+
+    `align` asks when each word is said.
+    """
 
     audio: AudioSource
     sample_rate: int | None
@@ -37,6 +41,7 @@ class Request:
     max_new_tokens: int | None
     speculative: Speculative
     on_progress: Callable[[float], None] | None
+    align: bool = False
 
     def report(self, fraction: float) -> None:
         """Tell the caller how far the work is."""
@@ -67,11 +72,11 @@ def transcription(
     language: str | None,
     punctuate: bool,
     speakers: bool,
-    word_times: bool,
+    word_times: WordTimes,
 ) -> Task:
     """What to ask for a transcript, checked."""
     spoken = None if language is None else spoken_language(language)
-    tags = tags_for(speakers, word_times)
+    tags = tags_for(speakers, checked_word_times(word_times))
     return Task(None, spoken, punctuate, read_keywords(keywords), tags)
 
 
@@ -97,6 +102,7 @@ def transcript_of(
     """What the caller gets; `segments` is None where there was nothing to ask the model."""
     task = request.task
     text = None if segments is None else "\n".join(segment.text for segment in segments)
+    words = [word for segment in segments or () for word in segment.words]
     return Transcript(
         segments=segments or (),
         language=task.spoken,
@@ -105,7 +111,7 @@ def transcript_of(
         duration_s=duration_s,
         model=model_id,
         warnings=tuple(warnings),
-        keywords=report_keywords(task.keywords, text),
+        keywords=report_keywords(task.keywords, text, words),
     )
 
 

@@ -18,12 +18,15 @@ from granite_mlx.ctc.greedy import greedy_text
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.answer import answer_warnings, read_answer
 from granite_mlx.decoding.budget import answer_rate, longest_audio_s
+from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import translation_pair
 from granite_mlx.decoding.prompts import Task, instruction, system_prompt
 from granite_mlx.decoding.sampling import make_sampler
 from granite_mlx.decoding.speculative import Speculative, draft_use
+from granite_mlx.decoding.token_words import word_log_probs
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
+from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.engine import MLXThread
 from granite_mlx.errors import GraniteError
 from granite_mlx.model.config import SpeechConfig
@@ -41,6 +44,7 @@ from granite_mlx.request import (
     whole_number,
 )
 from granite_mlx.transcript import Transcript
+from granite_mlx.words import with_words, words_of
 
 BATCH_SIZE = 8
 """Recordings that are worked on at once."""
@@ -108,7 +112,7 @@ class GraniteSpeech:
         language: str | None = None,
         punctuate: bool = False,
         speakers: bool = False,
-        word_times: bool = False,
+        word_times: WordTimes = "aligned",
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
@@ -128,9 +132,12 @@ class GraniteSpeech:
             language: the spoken language, by code or English name. It is noted in the result;
                 models after 4.0 are told it, 4.1 only when `punctuate` is set.
             punctuate: ask for punctuation and capital letters.
-            speakers: make a segment of each speaker's turn (4.1-2b-plus only). A turn's times
-                are then those of the whole recording: the model does not tell them.
-            word_times: ask when each word is said (4.1-2b-plus only, and not with `speakers`).
+            speakers: make a segment of each speaker's turn (4.1-2b-plus only). The model does not
+                tell a turn's times: they are those of its words, or of the whole recording.
+            word_times: "aligned" finds when each word is said, and how probably it is right, from
+                what the encoder's character head hears; there are none where the head cannot
+                spell the text. "model" asks the model itself (4.1-2b-plus only, and not with
+                `speakers`). "off" does neither.
             temperature: 0 takes the most probable token; above 0 tokens are sampled.
             top_p: sample from the smallest set of tokens with this probability.
             seed: makes sampling repeatable.
@@ -155,6 +162,7 @@ class GraniteSpeech:
         request = Request(
             audio, sample_rate, start_s, end_s, task, sampler,
             self._checked_budget(max_new_tokens), draft_use(speculative, temperature), on_progress,
+            word_times == "aligned",
         )  # fmt: skip
         return self._listen(request)
 
@@ -167,7 +175,7 @@ class GraniteSpeech:
         language: str | None = None,
         punctuate: bool = False,
         speakers: bool = False,
-        word_times: bool = False,
+        word_times: WordTimes = "aligned",
         temperature: float = 0.0,
         top_p: float = 1.0,
         seed: int | None = None,
@@ -209,7 +217,7 @@ class GraniteSpeech:
         requests = [
             Request(
                 one, sample_rate, 0.0, None, task, make_sampler(temperature, top_p, seed), budget,
-                drafts, progress.of(n),
+                drafts, progress.of(n), word_times == "aligned",
             )
             for n, one in enumerate(recordings)
         ]  # fmt: skip
@@ -372,7 +380,7 @@ class GraniteSpeech:
         prompt = self.tokenizer.prompt(question, system_prompt(self.family))
         return Asked(
             samples, prompt, request.task, request.sampler, request.max_new_tokens,
-            request.speculative, request.report,
+            request.speculative, request.report, request.align,
         )  # fmt: skip
 
     def _answer(self, askeds: Sequence[Asked], n_rows: int) -> list[Answered]:
@@ -389,9 +397,23 @@ class GraniteSpeech:
         text = self.tokenizer.decode(answer.ids).strip()
         end_s = request.start_s + duration_s
         segments = read_answer(text, self.family, request.start_s, end_s)
+        if answered.ctc_logits is not None:
+            said = " ".join(segment.text for segment in segments)
+            words = words_of(
+                said, answered.ctc_logits, samples,
+                start_s=request.start_s, word_log_probs=self._word_log_probs(answer),
+            )  # fmt: skip
+            segments = with_words(segments, words)
         warnings = answer_warnings(answer, answered.budget, request.task, self.family, segments)
         request.report(1.0)
         return transcript_of(request, self.model_id, duration_s, segments, warnings)
+
+    def _word_log_probs(self, answer: Generated) -> list[float] | None:
+        if answer.log_probs is None:
+            return None
+        return word_log_probs(
+            [self.tokenizer.decode([token]) for token in answer.ids], answer.log_probs
+        )
 
     def _spell(self, samples: np.ndarray) -> str:
         """What the character head hears, on the MLX thread."""

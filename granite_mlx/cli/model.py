@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import BinaryIO, Protocol, TypedDict, Unpack
 
 from granite_mlx.decoding.speculative import Speculative
+from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.transcript import Transcript
 
 BytesProgress = Callable[[int, int], None]
@@ -44,7 +45,7 @@ class SpeechModel(Protocol):
         audio: str | BinaryIO,
         *,
         speakers: bool = False,
-        word_times: bool = False,
+        word_times: WordTimes = "aligned",
         speculative: Speculative = "exact",
         on_progress: FractionProgress | None = None,
         **options: Unpack[RecognitionOptions],

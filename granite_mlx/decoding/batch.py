@@ -15,7 +15,13 @@ import mlx.core as mx
 import numpy as np
 
 from granite_mlx.decoding.drafts import Draft, NoDraft
-from granite_mlx.decoding.generate import Generated, read_tokens, step
+from granite_mlx.decoding.generate import (
+    Generated,
+    read_tokens,
+    scored_step,
+    step,
+    token_log_probs,
+)
 from granite_mlx.decoding.pace import FIRST_DRAFT, LONGEST_DRAFT, Pace
 from granite_mlx.decoding.sampling import Sampler, greedy
 from granite_mlx.decoding.verification import Rule, n_accepted, n_equal
@@ -39,6 +45,7 @@ class Question:
         first_rule: what is acceptable of those; None is what the decoder would have written.
         sampler: chooses the row's tokens from logits (1, vocab).
         on_tokens: called with the number of tokens so far; what it raises ends all rows.
+        with_log_probs: whether the answer has the log-probabilities of its tokens.
     """
 
     prompt: mx.array
@@ -48,6 +55,7 @@ class Question:
     first_rule: Rule | None = None
     sampler: Sampler = greedy
     on_tokens: Callable[[int], None] = lambda n_tokens: None
+    with_log_probs: bool = False
 
     @property
     def n_positions(self) -> int:
@@ -85,6 +93,7 @@ class _Row:
     def __init__(self, number: int, question: Question) -> None:
         self.number, self.question = number, question
         self.ids: list[int] = []
+        self.log_probs: list[float] | None = [] if question.with_log_probs else None
         self.finished = False
         self.pace = Pace()
 
@@ -102,8 +111,15 @@ class _Row:
         n_most = min(n_most, self.n_left - 1)
         return self.question.draft.propose(self.ids, n_most) if n_most > 0 else []
 
-    def emit(self, tokens: Sequence[int], end_token_id: int) -> None:
-        """Take tokens up to the end token."""
+    @property
+    def generated(self) -> Generated:
+        """The answer."""
+        log_probs = None if self.log_probs is None else tuple(self.log_probs)
+        return Generated(tuple(self.ids), self.finished, log_probs)
+
+    def emit(self, tokens: Sequence[int], log_probs: Sequence[float], end_token_id: int) -> None:
+        """Take tokens up to the end token, with their log-probabilities if they are wanted."""
+        n_before = len(self.ids)
         for token in tokens:
             if self.is_done:
                 break
@@ -111,6 +127,8 @@ class _Row:
                 self.finished = True
             else:
                 self.ids.append(token)
+        if self.log_probs is not None:
+            self.log_probs += log_probs[: len(self.ids) - n_before]
         self.question.on_tokens(len(self.ids))
 
 
@@ -171,7 +189,7 @@ class _Rows:
                 self._cache.remove(place)
                 self.rows[place] = self.rows[-1]
                 self.rows.pop()
-                yield row.number, Generated(tuple(row.ids), row.finished)
+                yield row.number, row.generated
 
     def _verify(self, drafts: Sequence[Sequence[int]]) -> None:
         """Feed each row its last token and its draft."""
@@ -186,25 +204,29 @@ class _Rows:
     def _go_on(self, n_steps: int) -> None:
         """Plain steps without drafts, until one of the rows has ended."""
         assert self._cache is not None
-        tokens = self._next(mx.array([row.ids[-1] for row in self.rows]))
+        tokens, log_probs = self._next(mx.array([row.ids[-1] for row in self.rows]))
         n_issued = 1
         while True:
             following = None
             if n_issued < n_steps and not any(row.is_done for row in self.rows):
-                following = self._next(tokens)  # computed while the last one is read
+                following = self._next(tokens)  # computed while the last ones are read
                 n_issued += 1
-            for row, token in zip(self.rows, read_tokens(tokens), strict=True):
-                row.emit([token], self._config.eos_token_id)
+            thought = _read_log_probs(log_probs, len(self.rows))
+            for row, token, one in zip(self.rows, read_tokens(tokens), thought, strict=True):
+                row.emit([token], one, self._config.eos_token_id)
                 row.pace.emitted(1)
             if following is None:
                 return
-            tokens = following
+            tokens, log_probs = following
 
-    def _next(self, tokens: mx.array) -> mx.array:
-        """Feed a token of each row (B,) and choose the next ones (B,)."""
+    def _next(self, tokens: mx.array) -> tuple[mx.array, mx.array | None]:
+        """Feed a token of each row (B,); the next ones (B,), with log-probabilities if wanted."""
         assert self._cache is not None
         choose = partial(_chosen, [row.question.sampler for row in self.rows])
-        return step(self._decoder, self._cache, choose, self._decoder.embed(tokens[:, None]))
+        fed = self._decoder.embed(tokens[:, None])
+        if any(row.question.with_log_probs for row in self.rows):
+            return scored_step(self._decoder, self._cache, choose, fed)
+        return step(self._decoder, self._cache, choose, fed), None
 
     def _feed(self, cache: RowCache, rows: Sequence[mx.array], n_read: Sequence[int]) -> mx.array:
         """Feed embeddings (n_i, H); the logits of the last `n_read` of each: (B, most, vocab)."""
@@ -260,13 +282,24 @@ class _Rows:
             sampler, own = row.question.sampler, best[n][n_right]
             if sampler is not greedy:
                 (own,) = read_tokens(sampler(logits[n, n_right][None]))
-            row.emit([*draft[:n_right], own], self._config.eos_token_id)
+            tokens, log_probs = [*draft[:n_right], own], []
+            if row.question.with_log_probs:
+                scores = token_log_probs(logits[n, : n_right + 1], mx.array(tokens))
+                log_probs = np.array(scores).tolist()
+            row.emit(tokens, log_probs, self._config.eos_token_id)
             if draft:
                 row.pace.verified(len(draft), n_right)
             else:
                 row.pace.emitted(1)
             kept.append(before[n] + n_right)
         cache.keep(kept)
+
+
+def _read_log_probs(log_probs: mx.array | None, n_rows: int) -> list[list[float]]:
+    """One for each row, or none."""
+    if log_probs is None:
+        return [[] for _ in range(n_rows)]
+    return [[one] for one in np.array(log_probs).tolist()]
 
 
 def _chosen(samplers: Sequence[Sampler], logits: mx.array) -> mx.array:

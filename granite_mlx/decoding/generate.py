@@ -16,10 +16,14 @@ from granite_mlx.model.decoder import GraniteDecoder
 
 @dataclass(frozen=True)
 class Generated:
-    """The tokens of one row, without the end token; `finished` False where the budget ran out."""
+    """The tokens of one row, without the end token; `finished` False where the budget ran out.
+
+    `log_probs` is what the decoder thought of each of them, in nats, where that was asked for.
+    """
 
     ids: tuple[int, ...]
     finished: bool
+    log_probs: tuple[float, ...] | None = None
 
 
 def pad_left(prompts: Sequence[mx.array]) -> tuple[mx.array, mx.array | None]:
@@ -70,6 +74,24 @@ def step(decoder: GraniteDecoder, cache: Cache, sampler: Sampler, embeddings: mx
     tokens = sampler(decoder.logits(hidden))
     mx.async_eval(tokens)  # type: ignore[no-untyped-call]
     return tokens
+
+
+def scored_step(
+    decoder: GraniteDecoder, cache: Cache, sampler: Sampler, embeddings: mx.array
+) -> tuple[mx.array, mx.array]:
+    """Likewise, with the log-probability of each token: (B,), (B,)."""
+    logits = decoder.logits(decoder(embeddings, cache)[:, -1])
+    tokens = sampler(logits)
+    log_probs = token_log_probs(logits, tokens)
+    mx.async_eval(tokens, log_probs)  # type: ignore[no-untyped-call]
+    return tokens, log_probs
+
+
+def token_log_probs(logits: mx.array, tokens: mx.array) -> mx.array:
+    """(..., vocab) logits and (...) token ids -> (...) float32 log-probabilities."""
+    logits = logits.astype(mx.float32)
+    chosen = mx.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]
+    return chosen - mx.logsumexp(logits, axis=-1)
 
 
 def read_tokens(tokens: mx.array) -> list[int]:

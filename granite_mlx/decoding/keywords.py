@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from granite_mlx.transcript import KeywordReport
+from granite_mlx.transcript import KeywordReport, Word
 
 _COMMENT = re.compile(r"(^|\s)#.*")  # "C#" is a term
 
@@ -85,26 +85,43 @@ def _checked(term: object, where: str) -> str:
     return clean
 
 
-def report_keywords(terms: Sequence[str], text: str | None) -> tuple[KeywordReport, ...]:
-    """Which terms the model's text contains as whole words.
+def report_keywords(
+    terms: Sequence[str], text: str | None, words: Sequence[Word] = ()
+) -> tuple[KeywordReport, ...]:
+    """Which terms the model's text contains as whole words, and when they are said.
 
-    `text` is None where the model was not asked, so that no term was offered to it.
+    `text` is None where the model was not asked, so that no term was offered to it. `words` are
+    those of the text, or none where their times are not known.
     """
-    return tuple(
-        KeywordReport(term, text is not None, text is not None and _contains(text, term))
-        for term in terms
-    )
+    if text is None:
+        return tuple(KeywordReport(term, False, False) for term in terms)
+    # One for each stretch between spaces: a word's text may have some.
+    by_place = [word for word in words for _ in word.text.split()]
+    known = bool(words) and len(by_place) == len(text.split())
+    reports = []
+    for term in terms:
+        places = list(_places(text, term))
+        times = tuple(_span(text, term, place, by_place) for place in places) if known else None
+        reports.append(KeywordReport(term, True, bool(places), times))
+    return tuple(reports)
 
 
-def _contains(text: str, term: str) -> bool:
+def _places(text: str, term: str) -> Iterator[int]:
+    """Where the term stands as a whole word."""
     start = text.find(term)
     while start >= 0:
         end = start + len(term)
         before, after = text[start - 1 : start], text[end : end + 1]
         if not (_joins(before, term[0]) or _joins(term[-1], after)):
-            return True
+            yield start
         start = text.find(term, start + 1)
-    return False
+
+
+def _span(text: str, term: str, place: int, by_place: Sequence[Word]) -> tuple[float, float]:
+    """From the beginning of the term's first word to the end of its last."""
+    last = len(text[: place + len(term)].split()) - 1
+    first = last - len(term.split()) + 1
+    return by_place[first].start_s, by_place[last].end_s
 
 
 def _joins(left: str, right: str) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from granite_mlx.decoding.languages import LANGUAGE_NAMES, SPOKEN
+from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.errors import LanguageError
 from granite_mlx.model.family import Family
 
@@ -134,14 +135,14 @@ def system_prompt(family: Family) -> str | None:
     return WORDINGS[family].system
 
 
-def tags_for(speakers: bool, word_times: bool) -> Tags | None:
+def tags_for(speakers: bool, word_times: WordTimes) -> Tags | None:
     """The tags that tell what is asked for; ValueError for both at once."""
-    if speakers and word_times:
+    if speakers and word_times == "model":
         raise ValueError(
-            "speakers and word_times cannot be had at once: the model was trained to mark its "
-            "text with one or the other; transcribe twice."
+            "speakers and word_times of the model cannot be had at once: it was trained to mark "
+            "its text with one or the other; take aligned word_times."
         )
-    return "speakers" if speakers else "word_times" if word_times else None
+    return "speakers" if speakers else "word_times" if word_times == "model" else None
 
 
 def _translation(task: Task, to: str, family: Family) -> str:

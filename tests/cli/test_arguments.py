@@ -63,7 +63,7 @@ def test_without_options_the_model_gets_its_own_defaults(
             "end_s": None,
             "speculative": "exact",
             "speakers": False,
-            "word_times": False,
+            "word_times": "aligned",
         }
     ]
 
@@ -98,16 +98,25 @@ def test_every_option_reaches_the_model(
     ]
 
 
-@pytest.mark.parametrize("mark", ["speakers", "word_times"])
-def test_marks_reach_the_model(
-    mark: str, run: Callable[..., Any], model: Any, recording: Callable[..., Path]
+@pytest.mark.parametrize(
+    ("options", "speakers", "word_times"),
+    [
+        ("--speakers", True, "aligned"),
+        ("--speakers --word-times off", True, "off"),
+        ("--word-times model", False, "model"),
+    ],
+)
+def test_speakers_and_word_times_reach_the_model(
+    options: str,
+    speakers: bool,
+    word_times: str,
+    run: Callable[..., Any],
+    model: Any,
+    recording: Callable[..., Path],
 ) -> None:
-    assert run("transcribe", recording("a.wav"), f"--{mark.replace('_', '-')}").code == 0
+    assert run("transcribe", recording("a.wav"), *options.split()).code == 0
     (call,) = model.calls
-    assert {name: call[name] for name in ("speakers", "word_times")} == {
-        "speakers": mark == "speakers",
-        "word_times": mark == "word_times",
-    }
+    assert (call["speakers"], call["word_times"]) == (speakers, word_times)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,8 @@ def test_marks_reach_the_model(
         ("transcribe - x -", "- (stdin) can be given only once"),
         ("transcribe - -k X -", "- (stdin) can be given only once"),
         ("transcribe x -k X y --fast z", "unrecognized arguments: y --fast z (try: granite-mlx"),
-        ("transcribe x --speakers --word-times", "argument --word-times: not allowed with"),
+        ("transcribe x --speakers --word-times model", "--word-times model cannot be had with"),
+        ("transcribe x --word-times yes", "argument --word-times: invalid choice: 'yes'"),
         ("translate x --to fr --speakers", "unrecognized arguments: --speakers"),
         ("doctor x", "unrecognized arguments: x (try: granite-mlx doctor --help)"),
     ],

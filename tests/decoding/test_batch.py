@@ -6,11 +6,13 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 import pytest
+from mlx import nn
 
 from granite_mlx.decoding.batch import Question, answer, answers
 from granite_mlx.decoding.generate import Generated, generate
 from granite_mlx.decoding.sampling import greedy, make_sampler
 from granite_mlx.decoding.verification import likely
+from granite_mlx.model.cache import DecoderCache
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.decoder import GraniteDecoder
 
@@ -198,3 +200,32 @@ def test_half_precision(dtype: mx.Dtype) -> None:
 
 def test_no_questions(plain: GraniteDecoder) -> None:
     assert list(answers(plain, TEXT, [], 4)) == []
+
+
+@pytest.mark.parametrize("wrong_each", [0, 4])
+def test_log_probs_are_those_of_the_whole_answer_at_once(
+    decoder: Counted, plain: GraniteDecoder, wrong_each: int
+) -> None:
+    wanted = [generate(plain, TEXT, [one], greedy, 30)[0].ids for one in PROMPTS]
+    questions = [
+        Question(one, 30, Guess(ids, wrong_each), with_log_probs=n % 2 == 0)
+        for n, (one, ids) in enumerate(zip(PROMPTS, wanted, strict=True))
+    ]
+    for n, generated in answers(decoder, TEXT, questions, 3):
+        assert generated.ids == wanted[n]
+        if n % 2:
+            assert generated.log_probs is None
+            continue
+        assert generated.log_probs is not None
+        assert generated.log_probs == pytest.approx(
+            _log_probs(plain, PROMPTS[n], generated.ids), abs=1e-4
+        )
+
+
+def _log_probs(decoder: GraniteDecoder, prompt: mx.array, ids: Sequence[int]) -> list[float]:
+    """By feeding prompt and answer together."""
+    fed = mx.concatenate([prompt, decoder.embed(mx.array(ids))])
+    cache = DecoderCache(TEXT, fed.dtype, 1, len(fed), None)
+    hidden = decoder(fed[None], cache)[0, len(prompt) - 1 : -1]
+    log_probs = nn.log_softmax(decoder.logits(hidden), axis=-1)
+    return [float(log_probs[place, token]) for place, token in enumerate(ids)]

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from granite_mlx.decoding.keywords import LONGEST_TERM, read_keywords, report_keywords
+from granite_mlx.transcript import Word
 
 
 @pytest.fixture
@@ -209,3 +210,17 @@ def test_reports_keep_the_order() -> None:
 def test_no_term_is_offered_where_nobody_was_asked() -> None:
     (report,) = report_keywords(["Ada"], None)
     assert (report.offered, report.found) == (False, False)
+
+
+def test_times_are_those_of_the_words() -> None:
+    words = [
+        Word(0.0, 0.5, "« Ada »", None), Word(0.5, 1.0, "and", None), Word(1.0, 1.5, "Ada", None),
+        Word(1.5, 2.0, "Byron,", None), Word(2.0, 2.5, "Adam", None),
+    ]  # fmt: skip
+    text = "« Ada » and Ada\nByron, Adam"
+    terms = ["Ada", "Ada Byron", "Ada\nByron", "Eve"]
+    assert [report.times for report in report_keywords(terms, text, words)] == [
+        ((0.0, 0.5), (1.0, 1.5)), (), ((1.0, 2.0),), (),
+    ]  # fmt: skip
+    assert report_keywords(["Ada"], text)[0].times is None
+    assert report_keywords(["Ada"], text, words[1:])[0].times is None

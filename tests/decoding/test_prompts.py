@@ -125,8 +125,8 @@ def test_plus_does_not_hear_japanese() -> None:
 
 
 def test_one_kind_of_tags_at_a_time() -> None:
-    assert tags_for(False, False) is None
-    assert tags_for(True, False) == "speakers"
-    assert tags_for(False, True) == "word_times"
+    assert tags_for(False, "aligned") is None
+    assert tags_for(True, "aligned") == tags_for(True, "off") == "speakers"
+    assert tags_for(False, "model") == "word_times"
     with pytest.raises(ValueError, match="speakers and word_times"):
-        tags_for(True, True)
+        tags_for(True, "model")

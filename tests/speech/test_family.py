@@ -78,13 +78,13 @@ def test_what_a_plus_model_is_asked(listen: Listen, asked: set[tuple[str, str | 
     listen(speakers=True)
     assert all(instruction.startswith(" Speaker attribution: ") for instruction, _ in asked)
     asked.clear()
-    listen(word_times=True)
+    listen(word_times="model")
     assert all(instruction.startswith(" Timestamps: ") for instruction, _ in asked)
 
 
 def test_speakers(listen: Listen, says: Callable[[str], None]) -> None:
     says("[Speaker 1]: hello Ada [Speaker 2]: hi [Speaker 1]: bye")
-    transcript = listen(speakers=True, keywords=["Ada", "Ada hi"])
+    transcript = listen(speakers=True, word_times="off", keywords=["Ada", "Ada hi"])
     assert [(s.speaker, s.text) for s in transcript.segments] == [
         ("Speaker 1", "hello Ada"),
         ("Speaker 2", "hi"),
@@ -98,9 +98,17 @@ def test_speakers(listen: Listen, says: Callable[[str], None]) -> None:
     assert Transcript.from_json(transcript.to_json()) == transcript
 
 
+def test_words_of_turns(listen: Listen, says: Callable[[str], None]) -> None:
+    says("[Speaker 1]: oh I [Speaker 2]: a b")
+    first, second = listen(speakers=True, start_s=0.5).segments
+    assert [[word.text for word in s.words] for s in (first, second)] == [["oh", "I"], ["a", "b"]]
+    assert 0.5 <= first.start_s < first.end_s <= second.start_s < second.end_s <= 1.0
+    assert (first.start_s, first.end_s) == (first.words[0].start_s, first.words[-1].end_s)
+
+
 def test_word_times(listen: Listen, says: Callable[[str], None]) -> None:
     says("_ [T:5] hello [T:20] world [T:45] _ [T:50]")
-    transcript = listen(word_times=True, start_s=0.5)
+    transcript = listen(word_times="model", start_s=0.5)
     words = (Word(0.55, 0.7, "hello", None), Word(0.7, 0.95, "world", None))
     assert transcript.segments == (Segment(0.55, 0.95, "hello world", words=words),)
     assert transcript.text == "hello world"
@@ -111,15 +119,15 @@ def test_word_times(listen: Listen, says: Callable[[str], None]) -> None:
 def test_an_answer_without_the_marks(listen: Listen, says: Callable[[str], None]) -> None:
     says("hello world")
     assert unmet(listen(speakers=True)) == {"no_speakers"}
-    assert unmet(listen(word_times=True)) == {"no_word_times"}
+    assert unmet(listen(word_times="model")) == {"no_word_times"}
     assert unmet(listen(punctuate=True)) == {"not_punctuated"}
-    assert listen(word_times=True).text == "hello world"
+    assert listen(word_times="model").text == "hello world"
 
 
 def test_times_of_words_take_room_from_the_audio(plus: GraniteSpeech) -> None:
     samples = random_signal(int(plus.max_duration_s * RATE))
     with pytest.raises(granite_mlx.AudioTooLongError):
-        plus.transcribe(samples, sample_rate=RATE, word_times=True)
+        plus.transcribe(samples, sample_rate=RATE, word_times="model")
 
 
 def test_what_a_plus_model_does_not_do(plus: GraniteSpeech, listen: Listen) -> None:
@@ -128,16 +136,16 @@ def test_what_a_plus_model_does_not_do(plus: GraniteSpeech, listen: Listen) -> N
     with pytest.raises(LanguageError, match="spoken Japanese"):
         listen(language="ja")
     with pytest.raises(ValueError, match="speakers and word_times"):
-        listen(speakers=True, word_times=True)
+        listen(speakers=True, word_times="model")
 
 
-@pytest.mark.parametrize("mark", ["speakers", "word_times"])
-def test_other_models_mark_nothing(tmp_path: Path, mark: str) -> None:
+@pytest.mark.parametrize(("mark", "value"), [("speakers", True), ("word_times", "model")])
+def test_other_models_mark_nothing(tmp_path: Path, mark: str, value: Any) -> None:
     with (
         granite_mlx.load(write_checkpoint(tmp_path)) as model,
         pytest.raises(ValueError, match=rf"{mark} needs .*4\.1-2b-plus"),
     ):
-        model.transcribe(SECOND, sample_rate=RATE, **{mark: True})
+        model.transcribe(SECOND, sample_rate=RATE, **{mark: value})
 
 
 def test_a_model_with_yarn_and_a_second_head(
