@@ -123,7 +123,7 @@ def _numbers(text: str) -> Letters:
 
 
 def unheard_runs(testimonies: Sequence[Testimony]) -> list[range]:
-    """Neighbouring words that the head has not heard; punctuation alone goes with its neighbours."""
+    """Neighbouring words that the head has not heard; marks alone go with their neighbours."""
     runs, start = [], None
     for n, one in enumerate([*testimonies, None]):
         if one is not None and (not one.is_heard or (not one.n_letters and start is not None)):

@@ -1,4 +1,4 @@
-"""Answers that go round in circles: the failure of greedy decoding that writes the same for ever."""
+"""Answers that go round in circles: greedy decoding at times writes the same for ever."""
 
 from __future__ import annotations
 
