@@ -1,0 +1,67 @@
+"""What of a text stands before its witness."""
+
+import pytest
+
+from granite_mlx.decoding.guard import guarded, guarded_translation, is_spelt
+
+
+def codes(text: str, heard: str, keywords: tuple[str, ...] = ()) -> tuple[str, list[str]]:
+    found = guarded(text, heard, len(heard), keywords)
+    return found.text, [concern.code for concern in found.concerns]
+
+
+@pytest.mark.parametrize(
+    ("text", "heard", "kept", "expected"),
+    [
+        ("Hello, world.", "hello world", "Hello, world.", []),
+        ("", "", "", []),
+        ("...", "", "...", []),
+        ("Thank you.", "", "", ["nothing_heard"]),
+        ("Hello world. Thank you!", "hello world", "Hello world.", ["unheard_words"]),
+        ("Thank you! Hello world.", "hello world", "Hello world.", ["unheard_words"]),
+        ("the cat sat on the mat", "the cat sat the mat", "the cat sat on the mat",
+         ["unheard_word"]),
+        ("four other words here", "hm yodl fudg wipm jinx", "four other words here", ["unlike"]),
+        ("one two  three", "one two three", "one two  three", []),  # untouched to the last space
+    ],
+)  # fmt: skip
+def test_a_transcript(text: str, heard: str, kept: str, expected: list[str]) -> None:
+    assert codes(text, heard) == (kept, expected)
+
+
+def test_a_keyword_that_nobody_said() -> None:
+    text, heard = "please call Siobhan now", "please call now"
+    assert codes(text, heard) == (text, ["unheard_word"])
+    assert codes(text, heard, ("Kubernetes", "Siobhan")) == ("please call now", ["unheard_words"])
+    assert codes(text, heard, ("Mrs Siobhan O'Neill",)) == ("please call now", ["unheard_words"])
+
+
+def test_a_keyword_that_was_said_otherwise_than_it_is_spelt() -> None:
+    text = "please call Siobhan now"
+    assert codes(text, "please call shivon now", ("Siobhan",)) == (text, [])
+
+
+def test_a_list_that_was_recited() -> None:
+    keywords = ("Kubernetes", "Siobhan", "Zanzibar")
+    assert codes("Kubernetes, Siobhan, Zanzibar", "", keywords) == ("", ["nothing_heard"])
+    text = "we met on Monday Kubernetes, Siobhan, Zanzibar"
+    assert codes(text, "we met on monday", keywords) == ("we met on Monday", ["unheard_words"])
+
+
+def test_scripts_that_the_head_cannot_spell() -> None:
+    assert not is_spelt("こんにちは")
+    assert is_spelt("Œuvre ñandú straße 42")
+    assert guarded("こんにちは 世界", "", 9).text == "こんにちは 世界"
+    assert guarded("こんにちは 世界", "", 0).text == ""
+
+
+def test_a_translation_is_asked_for_speech_alone() -> None:
+    assert guarded_translation("Merci beaucoup.", 12).text == "Merci beaucoup."
+    found = guarded_translation("Merci beaucoup.", 0)
+    assert (found.text, [one.code for one in found.concerns]) == ("", ["nothing_heard"])
+    assert guarded_translation("", 0).concerns == ()
+
+
+def test_the_words_are_named() -> None:
+    (concern,) = guarded("Hello world. Thank you!", "hello world", 11).concerns
+    assert concern.message == "the encoder did not hear 'Thank you!', which is left out."
