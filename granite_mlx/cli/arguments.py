@@ -23,7 +23,12 @@ LARGEST_SEED = 2**64 - 1
 
 def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything from FILE to --quiet."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a recording, or - for stdin")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="a recording, a folder of them with --recursive, or - for stdin",
+    )
     _add_model_arguments(parser.add_argument_group("model"))
     _add_speech_arguments(parser.add_argument_group("speech"))
     _add_decoding_arguments(parser.add_argument_group("decoding"))

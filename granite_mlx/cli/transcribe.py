@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
-from typing import BinaryIO
 
 from granite_mlx.cli.arguments import add_recognition_arguments
 from granite_mlx.cli.batch import run_batch
-from granite_mlx.cli.model import FractionProgress, ModelLoader, RecognitionOptions, SpeechModel
+from granite_mlx.cli.bulk_arguments import add_batch_size, add_bulk_arguments
+from granite_mlx.cli.listener import Audio, Outcome, Recogniser
+from granite_mlx.cli.model import (
+    FractionProgress,
+    ModelLoader,
+    RecognitionOptions,
+    SpeechModel,
+    without_range,
+)
 from granite_mlx.cli.screen import Screen
 from granite_mlx.decoding.speculative import SPECULATIVE, Speculative
 from granite_mlx.transcript import Transcript
@@ -21,6 +29,7 @@ examples:
   granite-mlx transcribe call.m4a
   granite-mlx transcribe call.m4a -k Kubernetes -k Siobhan --start 1:30 --end 2:00
   granite-mlx transcribe *.wav -f all -o transcripts
+  granite-mlx transcribe -r talks -o transcripts --manifest talks.jsonl
   granite-mlx transcribe -m demo - < call.wav
 """
 
@@ -28,6 +37,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     add_recognition_arguments(parser)
+    add_batch_size(add_bulk_arguments(parser))
     parser.add_argument(
         "--speculative",
         choices=SPECULATIVE,
@@ -49,13 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int:
     """Transcribe the recordings. -> exit code."""
     marks = {"speakers": arguments.speakers, "word_times": arguments.word_times}
-    transcribe = partial(_transcribe, marks=marks, speculative=arguments.speculative)
-    return run_batch(arguments, screen, load, transcribe)
+    one = partial(_transcribe, marks=marks, speculative=arguments.speculative)
+    several = partial(_transcribe_batch, marks=marks, speculative=arguments.speculative)
+    return run_batch(arguments, screen, load, Recogniser(one, several))
 
 
 def _transcribe(
     model: SpeechModel,
-    audio: str | BinaryIO,
+    audio: Audio,
     options: RecognitionOptions,
     on_progress: FractionProgress,
     marks: dict[str, bool],
@@ -63,4 +74,22 @@ def _transcribe(
 ) -> Transcript:
     return model.transcribe(
         audio, speculative=speculative, on_progress=on_progress, **marks, **options
+    )
+
+
+def _transcribe_batch(
+    model: SpeechModel,
+    audio: Sequence[Audio],
+    options: RecognitionOptions,
+    on_progress: FractionProgress,
+    marks: dict[str, bool],
+    speculative: Speculative,
+) -> Sequence[Outcome]:
+    return model.transcribe_batch(
+        audio,
+        speculative=speculative,
+        batch_size=len(audio),
+        on_progress=on_progress,
+        **marks,
+        **without_range(options),
     )
