@@ -101,6 +101,8 @@ class Manifest:
             UsageError: it cannot be opened, or is another kind of file.
         """
         self.path = path
+        if path.exists() and not path.is_file():
+            raise UsageError(f"--manifest {path}: it is no plain file; name one, or a new one.")
         try:
             with open(path, "ab+", buffering=0):
                 pass
