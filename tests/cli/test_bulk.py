@@ -18,17 +18,9 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    terminal = Terminal()
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("sys.stderr", terminal)
-    return terminal
-
-
 def said(terminal: Terminal) -> list[str]:
     """What stays on the terminal: without the lines of progress, which are erased."""
-    return [line.rpartition("\x1b[K")[2] for line in terminal.getvalue().splitlines()]
+    return [line.rpartition("\x1b[K")[2] for line in terminal.getvalue().split("\n")[:-1]]
 
 
 def names(model: Any) -> list[str]:
@@ -96,11 +88,13 @@ def test_two_names_of_one_file_are_not_two_outputs(
 def test_batches_are_of_similar_files_and_each_output_is_its_own(
     run: Run, model: Any, recording: Recordings, tmp_path: Path
 ) -> None:
-    texts = {"a.wav": "x" * 900, "b.wav": "y", "c.mp3": "z" * 10, "d.wav": "w" * 800, "e.wav": "v"}
+    texts = {"a.wav": "x" * 900, "b.wav": "y", "c.mp3": "z", "d.wav": "w" * 800, "e.wav": "v"}
+    texts["f.mp3"] = "u" * 700
     files = [recording(name, text) for name, text in texts.items()]
     ran = run("transcribe", *files, "-o", tmp_path / "out", "--batch-size", "2")
     assert (ran.code, ran.err) == (0, "")
     assert [[Path(one).name for one in batch] for batch in model.batches] == [
+        ["c.mp3", "f.mp3"],
         ["b.wav", "e.wav"],
         ["d.wav", "a.wav"],
     ]
@@ -157,8 +151,11 @@ def test_batches_are_of_whole_recordings(
 
 
 def test_the_end_is_a_summary_for_those_who_watch(
-    run: Run, recording: Recordings, tmp_path: Path, terminal: Terminal
+    run: Run, recording: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", terminal)
     a, b, bad = recording("a.wav"), recording("b.wav"), recording("c.wav", "!audio no sound.")
     recording("out/a.txt", "old")
     assert run("transcribe", a, b, bad, "-o", tmp_path / "out", "--skip-existing").code == 1
