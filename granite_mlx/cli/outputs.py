@@ -178,6 +178,13 @@ def _save(
     transcript: Transcript,
 ) -> None:
     for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_parent(path)
         transcript.save(path)
         screen.note(f"{recording.shown_name} -> {shown(str(path))}")
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OSError(f"{path.parent} is a file, where its output needs a folder.") from error

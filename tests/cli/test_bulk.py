@@ -1,11 +1,17 @@
 """Many recordings: what is left out, what is done together, and how the pace is told."""
 
 import io
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from granite_mlx.cli import main
 
 Run = Callable[..., Any]
 Recordings = Callable[..., Path]
@@ -83,6 +89,81 @@ def test_two_names_of_one_file_are_not_two_outputs(
     assert (a.read_text(), b.read_text()) == ("one", "two")
     assert (out / "1" / "x.txt").read_text() == "one\n"
     assert (out / "2" / "x-2.txt").read_text() == "two\n"
+
+
+def test_a_file_in_the_place_of_a_folder_fails_what_belongs_there(
+    run: Run, recording: Recordings, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for name in ("t/a/x.wav", "t/a/b/y.wav", "t/z.wav"):
+        recording(name)
+    recording("out/a", "a file")
+    ran = run("transcribe", "-r", tmp_path / "t", "-o", out)
+    assert ran.code == 1
+    assert ran.err.splitlines()[:2] == [
+        f"granite-mlx: {tmp_path}/t/a/x.wav: {out}/a is a file, where its output needs a folder.",
+        f"granite-mlx: {tmp_path}/t/a/b/y.wav: {out}/a/b: Not a directory",
+    ]
+    assert (out / "z.txt").read_text() == "words\n"
+    assert (out / "a").read_text() == "a file"
+
+
+NAMES = st.sampled_from(
+    [
+        "a",
+        "A",
+        "a-2",
+        "é",
+        "e\u0301",
+        "two\nlines",
+        "-k",
+        "..x",
+        "x y",
+        "{stem}",
+        "%s",
+        "日本",
+        "a.txt",
+    ]
+)
+TREES = st.dictionaries(
+    st.tuples(
+        st.lists(NAMES, max_size=2).map(tuple), NAMES, st.sampled_from([".wav", ".WAV", ".mp3"])
+    ),
+    st.booleans(),  # named itself too
+    max_size=10,
+)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(
+    TREES, st.sampled_from([None, "{stem}.{ext}", "{folder}/x.{ext}", "{stem}/{language}.{ext}"])
+)
+def test_each_recording_of_any_tree_has_an_output_of_its_own(
+    model: Any, tree: dict[tuple[tuple[str, ...], str, str], bool], template: str | None
+) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        top, out = Path(place, "t"), Path(place, "out")
+        top.mkdir()
+        texts, named, is_empty = [], [], True
+        for n, ((folders, stem, suffix), is_named) in enumerate(tree.items()):
+            path = top.joinpath(*folders, stem + suffix)
+            if path.exists():  # on a disk that does not tell case apart
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"text {n}")
+            is_hidden = any(part.startswith(".") for part in (*folders, stem))
+            is_empty &= is_hidden
+            if is_named or not is_hidden:
+                texts.append(f"text {n}\n")
+            if is_named:
+                named.append(str(path))
+        options = [] if template is None else ["--output-template", template]
+        command = ["transcribe", "-r", "-f", "txt", "-o", str(out), *options, "--quiet", "--"]
+        code = main([*command, *named, str(top)], load=model.load)
+        assert code == (0 if not is_empty else 1 if texts else 2)
+        written = [path for path in out.rglob("*") if path.is_file()]
+        assert sorted(path.read_text() for path in written) == sorted(texts)
+        assert len({os.path.relpath(path, out).casefold() for path in written}) == len(texts)
 
 
 def test_batches_are_of_similar_files_and_each_output_is_its_own(
