@@ -249,3 +249,19 @@ def test_the_end_is_a_summary_for_those_who_watch(
     progress = [text for text in terminal.getvalue().split("\r\x1b[K") if text.startswith("[")]
     assert progress[0].startswith("[2/3] 50%, 0:00 left: ")
     assert progress[1].startswith("[3/3] 50%, 0:00 left, RTFx ")
+
+
+def test_an_interruption_keeps_the_batches_that_are_done(
+    run: Run, model: Any, recording: Recordings, tmp_path: Path
+) -> None:
+    texts = {"a.wav": "1", "b.wav": "2", "c.wav": "three", "d.wav": "!interrupt"}
+    files = [recording(name, text) for name, text in texts.items()]
+    options = ["-o", tmp_path / "out", "--batch-size", "2", "--manifest", tmp_path / "m"]
+    ran = run("transcribe", *files, *options)
+    assert (ran.code, ran.err) == (130, "granite-mlx: interrupted; 2 of 4 files are done.\n")
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.txt", "b.txt"]
+    files[3].write_text("four")
+    model.calls.clear()
+    assert run("transcribe", *files, *options).code == 0
+    assert names(model) == ["d.wav", "c.wav"]  # by size
+    assert (tmp_path / "out" / "c.txt").read_text() == "three\n"
