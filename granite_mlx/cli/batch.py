@@ -16,7 +16,14 @@ from granite_mlx.cli.listener import Listener, Recogniser, load_model
 from granite_mlx.cli.loop import Batch, groups_of
 from granite_mlx.cli.manifest import Manifest, Records
 from granite_mlx.cli.model import ModelLoader
-from granite_mlx.cli.outputs import Job, formats_of, jobs_to_folder, jobs_to_stdout, make_folder
+from granite_mlx.cli.outputs import (
+    Job,
+    formats_of,
+    job_without_output,
+    jobs_to_folder,
+    jobs_to_stdout,
+    make_folder,
+)
 from granite_mlx.cli.pace import Pace
 from granite_mlx.cli.screen import Screen
 from granite_mlx.cli.template import OutputName, check_template
@@ -68,22 +75,29 @@ def _jobs(
         return jobs_to_stdout(files, arguments.output_format, screen)
     language = getattr(arguments, "to", None) or arguments.language
     formats = formats_of(arguments.output_format)
-    names = [OutputName(file, arguments.output_template, formats, language) for file in files]
+    names = [
+        OutputName(file, arguments.output_template, formats, language)
+        for file in files
+        if file.trouble is None
+    ]
     given: list[Path | None] = [
         *(file.path for file in files),
         arguments.keywords_file,
         arguments.manifest,
     ]
-    return jobs_to_folder(
+    jobs = jobs_to_folder(
         names,
         arguments.output_dir,
         screen,
         protected=[path for path in given if path is not None],
         records=records,
     )
+    readable = iter(jobs)
+    return [next(readable) if file.trouble is None else job_without_output(file) for file in files]
 
 
 def _is_done(job: Job, arguments: argparse.Namespace, records: Records, digest: str) -> bool:
     if records.has_done(job.recording, job.outputs, digest):
         return True
-    return bool(arguments.skip_existing) and all(path.is_file() for path in job.outputs)
+    there = [path.is_file() for path in job.outputs]
+    return bool(arguments.skip_existing and there) and all(there)

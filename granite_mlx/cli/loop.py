@@ -146,7 +146,7 @@ class Batch:
 def groups_of(jobs: Sequence[Job], size: int, pace: Pace) -> list[list[Job]]:
     """Groups of at most `size`. Recordings of similar length go together where the order of their
     outputs does not matter; stdin goes alone, because it cannot be read twice."""
-    if size > 1 and all(job.outputs for job in jobs):
+    if size > 1 and any(job.outputs for job in jobs):
         jobs = sorted(jobs, key=lambda job: (_suffix(job), pace.size(job.recording)))
     groups: list[list[Job]] = []
     for job in jobs:

@@ -39,6 +39,15 @@ class Job:
     deliver: Delivery
 
 
+def job_without_output(recording: Recording) -> Job:
+    """For a recording that is known not to be readable: it takes no name from others."""
+
+    def deliver(transcript: Transcript) -> None:
+        raise RuntimeError(f"{recording.name} has a transcript, and no place for it")
+
+    return Job(recording, (), deliver)
+
+
 def formats_of(output_format: str) -> tuple[str, ...]:
     """What -f stands for."""
     return FORMATS if output_format == ALL_FORMATS else (output_format,)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from granite_mlx.cli import main
@@ -134,10 +134,12 @@ TREES = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
 @given(
     TREES, st.sampled_from([None, "{stem}.{ext}", "{folder}/x.{ext}", "{stem}/{language}.{ext}"])
 )
+@example({((), "..x", ".wav"): True}, None)
+@example({}, None)
 def test_each_recording_of_any_tree_has_an_output_of_its_own(
     model: Any, tree: dict[tuple[tuple[str, ...], str, str], bool], template: str | None
 ) -> None:

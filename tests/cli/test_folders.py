@@ -113,6 +113,20 @@ def test_a_folder_without_recordings_is_told(
     assert ran.err.count("\n") == 1
 
 
+def test_a_folder_that_is_of_no_use_takes_no_name(
+    run: Run, recording: Recordings, tmp_path: Path
+) -> None:
+    empty, a = recording("in/a/notes.txt").parent, recording("a.wav", "one")
+    for options in ([], ["--output-template", "{folder}/{stem}.{ext}"], ["--skip-existing"]):
+        out = tmp_path / f"out{len(options)}{''.join(options[:1])}"
+        ran = run("transcribe", "-r", empty, a, "-o", out, *options, "--batch-size", "2")
+        assert ran.code == 1
+        assert ran.err.startswith(f"granite-mlx: {empty}: this folder holds no recordings (")
+        assert ran.err.endswith(f"granite-mlx: 1 of 2 files failed: {empty}\n")
+        assert [path.name for path in out.rglob("*.txt")] == ["a.txt"]
+        assert run("transcribe", "-r", empty, "-o", out, *options).code == 2
+
+
 def test_a_folder_that_cannot_be_read_does_not_stop_the_others(
     run: Run, recording: Recordings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
