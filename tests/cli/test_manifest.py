@@ -1,9 +1,11 @@
 """The manifest: what it says, what is taken from it, and what it refuses to be added to."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -126,6 +128,7 @@ def test_other_runs_do_not_write_over_a_recordings_output(
     b, c = recording("2/x.wav", "b"), recording("3/X.wav", "c")
     options = ["-o", out, "--manifest", manifest]
     assert run("transcribe", c, *options).code == 0
+    assert run("transcribe", b, *options).code == 0
     assert run("transcribe", b, c, *options).code == 0
     assert heard(model) == ["X.wav", "x.wav"]
     a = recording("1/x.wav", "a")
@@ -244,3 +247,15 @@ def test_an_output_that_cannot_be_written_is_a_failure(
     assert run("transcribe", recording("a.wav"), "-o", out, "--manifest", manifest).code == 2
     (line,) = lines(manifest)
     assert (line["status"], line["error"]) == ("failed", f"{out}/a.txt: Is a directory")
+
+
+def test_a_batch_shares_its_time(
+    run: Run, recording: Recordings, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: 3.0 * next(ticks))
+    monkeypatch.setattr("granite_mlx.cli.batch.time", clock)
+    files = [recording(f"{n}.wav") for n in range(3)]
+    assert run("transcribe", *files, "--batch-size", "3", "--manifest", manifest).code == 0
+    # The clock is read at the beginning, for each of three reports of progress, and at the end.
+    assert [line["wall_s"] for line in lines(manifest)] == [4.0, 4.0, 4.0]
