@@ -50,7 +50,8 @@ class Records:
     """What a manifest says so far."""
 
     _latest: dict[str, Entry] = field(default_factory=dict)
-    _owners: dict[str, str] = field(default_factory=dict)
+    _owners: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By an output's name as a Mac knows it: the input, and the output's name as it is."""
 
     def add(self, entry: Entry) -> None:
         """A later entry stands for the earlier ones of the same input.
@@ -65,7 +66,7 @@ class Records:
             entry = replace(entry, outputs=tuple(outputs))
         self._latest[entry.input] = entry
         for output in entry.outputs:
-            self._owners[same_on_a_mac(output)] = entry.input
+            self._owners[same_on_a_mac(output)] = entry.input, output
 
     def outputs_of(self, recording: Recording) -> tuple[str, ...]:
         """What the recording was last written to."""
@@ -74,8 +75,11 @@ class Records:
 
     def is_free_for(self, recording: Recording, path: Path) -> bool:
         """No other recording's transcript lies there."""
-        owner = self._owners.get(same_on_a_mac(os.path.realpath(path)))
-        return owner in (None, input_name(recording)) or not os.path.lexists(path)
+        owned = self._owners.get(same_on_a_mac(os.path.realpath(path)))
+        if owned is None:
+            return True
+        owner, output = owned
+        return owner == input_name(recording) or not os.path.lexists(output)
 
     def has_done(self, recording: Recording, outputs: Sequence[Path], options: str) -> bool:
         """These outputs were made with these options, of the recording as it is now."""
