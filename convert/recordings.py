@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from granite_mlx.audio.suffixes import looks_like_recording
 from granite_mlx.errors import ConversionError
 from granite_mlx.model.checkpoint import DEMO_FOLDER
 
 if TYPE_CHECKING:
     from granite_mlx.audio.files import AudioSource
-
-SUFFIXES = frozenset(
-    ".aac .aif .aiff .au .caf .flac .m4a .mka .mkv .mov .mp3 .mp4 .oga .ogg .opus .wav .wave "
-    ".webm .wma".split()
-)
-"""Of the files in a folder that are taken for recordings."""
 
 PACKAGED = DEMO_FOLDER / "examples"
 
@@ -62,7 +57,7 @@ def _find(folder: Path) -> Iterator[Recording]:
     except OSError as error:
         raise ConversionError(f"{folder} cannot be read ({error.strerror}).") from error
     for path in paths:
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
+        if looks_like_recording(path.name) and path.is_file():
             yield Recording(path.name, path, reference=_read_reference(path.with_suffix(".txt")))
 
 

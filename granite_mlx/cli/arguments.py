@@ -26,7 +26,12 @@ SUBTITLE_OPTIONS = tuple(field.name for field in dataclasses.fields(SubtitleOpti
 
 def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything from FILE to --quiet."""
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a recording, or - for stdin")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="a recording, a folder of them with --recursive, or - for stdin",
+    )
     _add_model_arguments(parser.add_argument_group("model"))
     _add_speech_arguments(parser.add_argument_group("speech"))
     _add_decoding_arguments(parser.add_argument_group("decoding"))

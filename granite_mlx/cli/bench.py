@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from granite_mlx.cli.arguments import count
-from granite_mlx.cli.batch import download_progress
 from granite_mlx.cli.exits import Exit
 from granite_mlx.cli.failures import UsageError
+from granite_mlx.cli.listener import download_progress
 from granite_mlx.cli.model import ModelLoader
 from granite_mlx.cli.screen import Screen, shown
 

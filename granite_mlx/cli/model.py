@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, Protocol, TypedDict, Unpack
 
 from granite_mlx.decoding.speculative import Speculative
@@ -16,8 +16,8 @@ FractionProgress = Callable[[float], None]
 """The part of a recording that is done, 0 to 1."""
 
 
-class RecognitionOptions(TypedDict):
-    """The options of `GraniteSpeech.transcribe` that the command line sets."""
+class BatchOptions(TypedDict):
+    """The options of `GraniteSpeech.transcribe_batch` that the command line sets."""
 
     keywords: list[str] | None
     language: str | None
@@ -26,6 +26,11 @@ class RecognitionOptions(TypedDict):
     top_p: float
     seed: int | None
     max_new_tokens: int | None
+
+
+class RecognitionOptions(BatchOptions):
+    """Those of `GraniteSpeech.transcribe`."""
+
     start_s: float
     end_s: float | None
 
@@ -60,6 +65,18 @@ class SpeechModel(Protocol):
         **options: Unpack[RecognitionOptions],
     ) -> Transcript: ...
 
+    def transcribe_batch(
+        self,
+        audio: Sequence[str | BinaryIO],
+        *,
+        speakers: bool = False,
+        word_times: WordTimes = "aligned",
+        speculative: Speculative = "exact",
+        batch_size: int = 1,
+        on_progress: FractionProgress | None = None,
+        **options: Unpack[BatchOptions],
+    ) -> Sequence[Transcript | Exception]: ...
+
     def close(self) -> None: ...
 
 
@@ -87,3 +104,16 @@ def load_granite_speech(
     from granite_mlx import load
 
     return load(model, revision=revision, dtype=dtype, on_progress=on_progress)
+
+
+def without_range(options: RecognitionOptions) -> BatchOptions:
+    """What a batch can be told."""
+    return BatchOptions(
+        keywords=options["keywords"],
+        language=options["language"],
+        punctuate=options["punctuate"],
+        temperature=options["temperature"],
+        top_p=options["top_p"],
+        seed=options["seed"],
+        max_new_tokens=options["max_new_tokens"],
+    )

@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import json
 import os
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from granite_mlx.cli.arguments import ALL_FORMATS
 from granite_mlx.cli.failures import UsageError
 from granite_mlx.cli.inputs import Recording
+from granite_mlx.cli.manifest import Records
+from granite_mlx.cli.naming import Name, distinct_numbers
 from granite_mlx.cli.screen import Screen, shown
+from granite_mlx.cli.template import OutputName
 from granite_mlx.transcript import FORMATS, SubtitleOptions, Transcript
 from granite_mlx.transcript.schema import to_record
 from granite_mlx.transcript.writers import Writer, writers
@@ -21,14 +24,42 @@ from granite_mlx.transcript.writers import Writer, writers
 Delivery = Callable[[Transcript], None]
 """Brings one recording's transcript where it belongs."""
 
+TOO_LONG = (
+    "its output would have a name that is too long; give the recording a shorter one, or use "
+    "--output-template."
+)
 
-def deliveries_to_stdout(
+
+@dataclass(frozen=True)
+class Job:
+    """A recording, the files that its transcript goes to (none for stdout), and the way there."""
+
+    recording: Recording
+    outputs: tuple[Path, ...]
+    deliver: Delivery
+
+
+def job_without_output(recording: Recording) -> Job:
+    """For a recording that is known not to be readable: it takes no name from others."""
+
+    def deliver(transcript: Transcript) -> None:
+        raise RuntimeError(f"{recording.name} has a transcript, and no place for it")
+
+    return Job(recording, (), deliver)
+
+
+def formats_of(output_format: str) -> tuple[str, ...]:
+    """What -f stands for."""
+    return FORMATS if output_format == ALL_FORMATS else (output_format,)
+
+
+def jobs_to_stdout(
     recordings: Sequence[Recording],
     output_format: str,
     screen: Screen,
     subtitles: SubtitleOptions,
-) -> list[Delivery]:
-    """One delivery for each recording: text, under its name if there are several, or JSON Lines.
+) -> list[Job]:
+    """One job for each recording: text, under its name if there are several, or JSON Lines.
 
     Raises:
         UsageError: all formats at once, which stdout cannot hold.
@@ -36,95 +67,69 @@ def deliveries_to_stdout(
     if output_format == ALL_FORMATS:
         raise UsageError("-f all writes several files for each input and needs -o DIR.")
     if output_format == "json":
-        return [partial(_print_json_line, screen, recording) for recording in recordings]
-    writer = writers(subtitles)[output_format]
+        return [Job(one, (), partial(_print_json_line, screen, one)) for one in recordings]
+    write = partial(_print_text, screen, writers(subtitles)[output_format])
     if len(recordings) == 1:
-        return [partial(_print_text, screen, writer, "")]
-    headings = [f"== {recording.shown_name} ==\n" for recording in recordings]
-    return [partial(_print_text, screen, writer, heading) for heading in headings]
+        return [Job(recordings[0], (), partial(write, ""))]
+    return [Job(one, (), partial(write, f"== {one.shown_name} ==\n")) for one in recordings]
 
 
-def deliveries_to_folder(
-    recordings: Sequence[Recording],
+def jobs_to_folder(
+    names: Sequence[OutputName],
     folder: Path,
-    output_format: str,
     screen: Screen,
     subtitles: SubtitleOptions,
     *,
     protected: Iterable[Path],
-) -> list[Delivery]:
-    """One delivery for each recording into a folder, which is made; `protected` files stay.
+    records: Records,
+) -> list[Job]:
+    """One job for each recording into a folder.
 
-    Raises:
-        UsageError: the folder cannot be made or written to, or a name is too long for it.
+    `protected` files stay as they are, and so do the transcripts of other recordings that
+    `records` tell of; a recording that they know keeps the name that it had.
     """
-    _make_folder(folder)
-    formats = FORMATS if output_format == ALL_FORMATS else (output_format,)
     kept = {identity for path in protected if (identity := _identity(path)) is not None}
 
-    def paths(stem: str) -> list[Path]:
-        return [folder / f"{stem}.{suffix}" for suffix in formats]
+    def is_free(place: int, path: PurePath) -> bool:
+        here = Path(path)
+        return _identity(here) not in kept and records.is_free_for(names[place].recording, here)
 
-    def is_free(stem: str) -> bool:
-        return all(_identity(path) not in kept for path in paths(stem))
+    def real_paths(name: OutputName, number: int) -> list[PurePath]:
+        # Two names of one file through a link must not be two outputs.
+        return [PurePath(os.path.realpath(folder / path)) for path in name.numbered(number)]
 
-    stems = distinct_stems([recording.stem for recording in recordings], is_free)
-    for recording, stem in zip(recordings, stems, strict=True):
-        if stem != recording.stem:
-            screen.warning(
-                f"{recording.shown_name}: its output is named {shown(stem)}, "
-                f"because {shown(recording.stem)} is taken."
-            )
-        _check_length(paths(stem), recording)
+    wanted = [partial(real_paths, name) for name in names]
+    settled = {
+        place: number
+        for place, name in enumerate(names)
+        if (number := _earlier_number(wanted[place], records.outputs_of(name.recording)))
+        and all(is_free(place, path) for path in wanted[place](number))
+    }
+    numbers = distinct_numbers(wanted, is_free, settled)
     return [
-        partial(_save, screen, recording, paths(stem), subtitles)
-        for recording, stem in zip(recordings, stems, strict=True)
+        _job(name, number, folder, screen, subtitles)
+        for name, number in zip(names, numbers, strict=True)
     ]
 
 
-def warn_without_words(
-    recordings: Sequence[Recording], deliveries: Sequence[Delivery], screen: Screen
-) -> list[Delivery]:
-    """The deliveries, with a warning where no word can be highlighted."""
+def warn_without_words(job: Job, screen: Screen) -> Job:
+    """A job that warns where no word can be highlighted."""
 
-    def deliver(recording: Recording, delivery: Delivery, transcript: Transcript) -> None:
-        delivery(transcript)
+    def deliver(transcript: Transcript) -> None:
+        job.deliver(transcript)
         if transcript.text and not transcript.words:
-            name = recording.shown_name
+            name = job.recording.shown_name
             screen.warning(f"{name}: no word is highlighted, because word times are not known.")
 
-    pairs = zip(recordings, deliveries, strict=True)
-    return [partial(deliver, recording, delivery) for recording, delivery in pairs]
+    return replace(job, deliver=deliver)
 
 
-def distinct_stems(stems: Sequence[str], is_free: Callable[[str], bool]) -> list[str]:
-    """The stems with -2, -3, ... behind those that an earlier one has taken or that are not free.
+def make_folder(folder: Path) -> None:
+    """Make the output folder.
 
-    Names that differ only in case or in how accents are composed are the same file on a Mac. A
-    number is passed over where it would make the name of another recording.
+    Raises:
+        UsageError: it cannot be made or written to.
     """
-    own_names = {_same_on_a_mac(stem) for stem in stems}
-    taken: set[str] = set()
-    chosen = []
-    for stem in stems:
-        name, number = stem, 1
-        while (
-            _same_on_a_mac(name) in taken
-            or (number > 1 and _same_on_a_mac(name) in own_names)
-            or not is_free(name)
-        ):
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(_same_on_a_mac(name))
-        chosen.append(name)
-    return chosen
-
-
-def _same_on_a_mac(name: str) -> str:
-    return unicodedata.normalize("NFC", name.casefold())
-
-
-def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -133,16 +138,47 @@ def _make_folder(folder: Path) -> None:
         raise UsageError(f"-o {folder}: you may not write to this folder.")
 
 
-def _check_length(paths: Sequence[Path], recording: Recording) -> None:
-    for path in paths:
+def _job(
+    name: OutputName, number: int, folder: Path, screen: Screen, subtitles: SubtitleOptions
+) -> Job:
+    recording, paths = name.recording, tuple(folder / path for path in name.numbered(number))
+    if number > 1:
+        plain = name.numbered(1)[0]
+        screen.warning(
+            f"{recording.shown_name}: its output is named {shown(paths[0].stem)}, "
+            f"because {shown(plain.stem)} is taken."
+        )
+    if any(_is_too_long(folder, path) for path in paths):
+        recording = replace(recording, trouble=TOO_LONG)
+    return Job(recording, paths, partial(_save, screen, recording, paths, subtitles))
+
+
+def _earlier_number(wanted: Name, outputs: Sequence[str]) -> int | None:
+    """The number that a recording's outputs had in an earlier run, if they had these names."""
+    # A number stands behind a dash: what else does may be tried too.
+    digits = {int(part) for path in outputs for part in _numbers_in(os.path.basename(path))}
+    for number in (1, *sorted(digits - {0, 1})) if outputs else ():
+        if not {str(path) for path in wanted(number)}.isdisjoint(outputs):
+            return number
+    return None
+
+
+def _numbers_in(name: str) -> Iterator[str]:
+    for part in name.replace(".", "-").split("-"):
+        if part.isascii() and part.isdigit() and len(part) < 10:
+            yield part
+
+
+def _is_too_long(folder: Path, path: Path) -> bool:
+    """The disk does not allow a path of this length, or one of the names in it."""
+    # Each part is looked up in the folder that exists: its length counts wherever it will be.
+    for place in (path, *(folder / part for part in path.relative_to(folder).parts)):
         try:
-            path.stat()
+            os.stat(place)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                raise UsageError(
-                    f"{recording.shown_name}: its output would have a name that is too long; "
-                    "give the recording a shorter one."
-                ) from error
+                return True
+    return False
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -171,5 +207,13 @@ def _save(
     transcript: Transcript,
 ) -> None:
     for path in paths:
+        _make_parent(path)
         transcript.save(path, subtitles)
         screen.note(f"{recording.shown_name} -> {shown(str(path))}")
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise OSError(f"{path.parent} is a file, where its output needs a folder.") from error

@@ -64,7 +64,7 @@ class Screen:
     def progress(self, message: str) -> None:
         """Replace the line of progress, if someone is watching."""
         if self._is_watched():
-            self._err.write(ERASE_LINE + one_line(message)[: self._columns() - 1])
+            self._err.write(ERASE_LINE + _cut(one_line(message), self._columns() - 1))
             self._err.flush()
             self._live = True
 
@@ -101,6 +101,23 @@ def shown(name: str) -> str:
 def one_line(message: str) -> str:
     """A message with its line breaks as spaces and other control characters escaped."""
     return shown(" ".join(message.splitlines()))
+
+
+def _cut(line: str, n_columns: int) -> str:
+    """As much of a line as fits: what wraps to a second one would stay there."""
+    n_left = n_columns
+    for place, character in enumerate(line):
+        n_left -= _width(character)
+        if n_left < 0:
+            return line[:place]
+    return line
+
+
+def _width(character: str) -> int:
+    """In columns of a terminal."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _acts(character: str) -> bool:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO
 
 from granite_mlx.cli.arguments import add_recognition_arguments
 from granite_mlx.cli.batch import run_batch
+from granite_mlx.cli.bulk_arguments import add_batch_size, add_bulk_arguments
 from granite_mlx.cli.failures import UsageError
-from granite_mlx.cli.model import FractionProgress, ModelLoader, RecognitionOptions, SpeechModel
+from granite_mlx.cli.listener import Audio, Outcome, Recogniser
+from granite_mlx.cli.model import (
+    FractionProgress,
+    ModelLoader,
+    RecognitionOptions,
+    SpeechModel,
+    without_range,
+)
 from granite_mlx.cli.screen import Screen
 from granite_mlx.decoding.speculative import SPECULATIVE, Speculative
 from granite_mlx.decoding.word_times import WORD_TIMES, WordTimes
@@ -23,6 +32,7 @@ examples:
   granite-mlx transcribe call.m4a
   granite-mlx transcribe call.m4a -k Kubernetes -k Siobhan --start 1:30 --end 2:00
   granite-mlx transcribe *.wav -f all -o transcripts
+  granite-mlx transcribe -r talks -o transcripts --manifest talks.jsonl
   granite-mlx transcribe -m demo - < call.wav
 """
 
@@ -30,6 +40,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     add_recognition_arguments(parser)
+    add_batch_size(add_bulk_arguments(parser))
     parser.add_argument(
         "--speculative",
         choices=SPECULATIVE,
@@ -55,29 +66,50 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
     """Transcribe the recordings. -> exit code."""
     if arguments.speakers and arguments.word_times == "model":
         raise UsageError("--word-times model cannot be had with --speakers; take aligned.")
-    transcribe = partial(
-        _transcribe,
-        speakers=arguments.speakers,
-        word_times=arguments.word_times,
-        speculative=arguments.speculative,
-    )
-    return run_batch(arguments, screen, load, transcribe)
+    asked = Asked(arguments.speakers, arguments.word_times, arguments.speculative)
+    one, several = partial(_transcribe, asked), partial(_transcribe_batch, asked)
+    return run_batch(arguments, screen, load, Recogniser(one, several))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a transcription is asked beside what translations are, too."""
+
+    speakers: bool
+    word_times: WordTimes
+    speculative: Speculative
 
 
 def _transcribe(
+    asked: Asked,
     model: SpeechModel,
-    audio: str | BinaryIO,
+    audio: Audio,
     options: RecognitionOptions,
     on_progress: FractionProgress,
-    speakers: bool,
-    word_times: WordTimes,
-    speculative: Speculative,
 ) -> Transcript:
     return model.transcribe(
         audio,
-        speakers=speakers,
-        word_times=word_times,
-        speculative=speculative,
+        speakers=asked.speakers,
+        word_times=asked.word_times,
+        speculative=asked.speculative,
         on_progress=on_progress,
         **options,
+    )
+
+
+def _transcribe_batch(
+    asked: Asked,
+    model: SpeechModel,
+    audio: Sequence[Audio],
+    options: RecognitionOptions,
+    on_progress: FractionProgress,
+) -> Sequence[Outcome]:
+    return model.transcribe_batch(
+        audio,
+        speakers=asked.speakers,
+        word_times=asked.word_times,
+        speculative=asked.speculative,
+        batch_size=len(audio),
+        on_progress=on_progress,
+        **without_range(options),
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import BinaryIO
 
 from granite_mlx.cli.arguments import add_recognition_arguments, target
 from granite_mlx.cli.batch import run_batch
+from granite_mlx.cli.bulk_arguments import add_bulk_arguments
+from granite_mlx.cli.listener import Audio, Recogniser
 from granite_mlx.cli.model import FractionProgress, ModelLoader, RecognitionOptions, SpeechModel
 from granite_mlx.cli.screen import Screen
 from granite_mlx.decoding.languages import translation_pair
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the language to translate to, a code or an English name (fr, French)",
     )
     add_recognition_arguments(parser)
+    add_bulk_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int:
@@ -40,10 +42,10 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
 
     def translate(
         model: SpeechModel,
-        audio: str | BinaryIO,
+        audio: Audio,
         options: RecognitionOptions,
         on_progress: FractionProgress,
     ) -> Transcript:
         return model.translate(audio, to=arguments.to, on_progress=on_progress, **options)
 
-    return run_batch(arguments, screen, load, translate)
+    return run_batch(arguments, screen, load, Recogniser(translate))

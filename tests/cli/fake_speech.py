@@ -17,12 +17,12 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from granite_mlx.cli import main
-from granite_mlx.errors import AudioError, CheckpointError, LanguageError
+from granite_mlx.errors import AudioError, CheckpointError, GraniteError, LanguageError
 from granite_mlx.transcript import KeywordReport, Segment, Transcript, TranscriptWarning
 
 PATIENCE_S = 30
@@ -44,6 +44,7 @@ class FakeSpeech:
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
+        self.batches: list[list[str]] = []
         self.loaded: list[dict[str, Any]] = []
         self.closed = 0
 
@@ -64,8 +65,22 @@ class FakeSpeech:
     def translate(self, audio: str | BinaryIO, *, to: str, **options: Any) -> Transcript:
         return self._hear("translate", audio, options | {"to": to})
 
+    def transcribe_batch(
+        self, audio: Sequence[str | BinaryIO], **options: Any
+    ) -> list[Transcript | Exception]:
+        self.batches.append([str(one) for one in audio])
+        assert options.pop("batch_size") == len(audio)
+        options |= {"start_s": 0.0, "end_s": None}
+        return [self._hear_or_fail(one, dict(options)) for one in audio]
+
     def close(self) -> None:
         self.closed += 1
+
+    def _hear_or_fail(self, audio: str | BinaryIO, options: dict[str, Any]) -> Any:
+        try:
+            return self._hear("transcribe", audio, options)
+        except (GraniteError, TypeError, ValueError) as error:
+            return error
 
     def _hear(self, task: Any, audio: str | BinaryIO, options: dict[str, Any]) -> Transcript:
         options.pop("on_progress")(0.5)

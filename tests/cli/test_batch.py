@@ -124,7 +124,7 @@ def test_no_model_is_loaded_for_recordings_that_are_not_there(
     assert (ran.code, model.loaded) == (2, [])
     assert ran.err.splitlines()[:2] == [
         f"granite-mlx: {tmp_path}/missing.wav: there is no such file.",
-        f"granite-mlx: {tmp_path}: this is a folder; name the recordings in it.",
+        f"granite-mlx: {tmp_path}: this is a folder; add --recursive to take the recordings in it.",
     ]
 
 

@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from granite_mlx.cli.outputs import distinct_stems
 from granite_mlx.transcript import Transcript
 
 Run = Callable[..., Any]
@@ -18,34 +15,6 @@ Recordings = Callable[..., Path]
 
 def contents(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(folder.iterdir())}
-
-
-@pytest.mark.parametrize(
-    ("stems", "names"),
-    [
-        (["a", "b"], ["a", "b"]),
-        (["x", "x", "y", "x"], ["x", "x-2", "y", "x-3"]),
-        (["x", "x", "x-2"], ["x", "x-3", "x-2"]),
-        (["x-2", "x", "x"], ["x-2", "x", "x-3"]),
-        (["x", "X"], ["x", "X-2"]),
-        (["caf\u00e9", "cafe\u0301"], ["caf\u00e9", "cafe\u0301-2"]),
-        (["x", "taken", "x"], ["x", "taken-2", "x-2"]),
-    ],
-)
-def test_names(stems: list[str], names: list[str]) -> None:
-    assert distinct_stems(stems, lambda stem: stem != "taken") == names
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(st.sampled_from(["a", "A", "a-2", "a-2-2", "a-3", "b", "b-2"])))
-def test_names_are_distinct_and_a_stem_that_is_alone_keeps_its_own(stems: list[str]) -> None:
-    names = distinct_stems(stems, lambda stem: True)
-    assert len({name.casefold() for name in names}) == len(stems)
-    folded = [stem.casefold() for stem in stems]
-    for stem, name in zip(stems, names, strict=True):
-        assert name.startswith(stem)
-        if folded.count(stem.casefold()) == 1:
-            assert name == stem
 
 
 def test_the_folder_is_made_and_stdout_stays_empty(
@@ -166,17 +135,23 @@ def test_a_folder_that_cannot_be_made(
     assert ran.err.count("\n") == 1
 
 
-def test_a_name_that_is_too_long_is_told_before_any_work(
+def test_a_name_that_is_too_long_fails_that_file_alone_before_it_is_listened_to(
     run: Run, recording: Recordings, model: Any, tmp_path: Path
 ) -> None:
     longest = os.pathconf(tmp_path, "PC_NAME_MAX")
     fits = recording(f"{'x' * (longest - 4)}.wav", "words")
-    ran = run("transcribe", recording("a.wav"), fits, "-o", tmp_path / "out", "-f", "json")
-    assert (ran.code, model.loaded) == (2, [])
-    assert ran.err.startswith(f"granite-mlx: {fits}: its output would have a name that is too long")
-    assert ran.err.count("\n") == 1
-    assert run("transcribe", fits, "-o", tmp_path / "out").code == 0
-    assert [len(name) for name in contents(tmp_path / "out")] == [longest]
+    ran = run("transcribe", fits, recording("a.wav"), "-o", tmp_path / "out", "-f", "json")
+    assert (ran.code, len(model.calls)) == (1, 1)
+    assert ran.err.splitlines()[0] == (
+        f"granite-mlx: {fits}: its output would have a name that is too long; give the recording "
+        "a shorter one, or use --output-template."
+    )
+    assert list(contents(tmp_path / "out")) == ["a.json"]
+    assert run("transcribe", fits, "-o", tmp_path / "txt").code == 0
+    assert [len(name) for name in contents(tmp_path / "txt")] == [longest]
+    template = ["--output-template", "{folder}.{ext}"]
+    assert run("transcribe", fits, "-f", "json", "-o", tmp_path / "json", *template).code == 0
+    assert list(contents(tmp_path / "json")) == [f"{tmp_path.name}.json"]
 
 
 def test_a_folder_that_may_not_be_written_to(

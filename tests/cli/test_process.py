@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import granite_mlx
-from granite_mlx.transcript import Transcript
+from granite_mlx.transcript import FORMATS, Transcript
 
 Run = Callable[..., Any]
 Recordings = Callable[..., Path]
@@ -83,7 +83,7 @@ def test_an_interruption_keeps_what_is_done_and_leaves_nothing_half_done(
         printed, said = process.communicate(timeout=ENOUGH_S)
     assert process.returncode == code
     assert (printed, said) == (b"", b"granite-mlx: interrupted; 1 of 3 files are done.\n")
-    assert sorted(os.listdir(out)) == ["a.json", "a.txt"]
+    assert sorted(os.listdir(out)) == sorted(f"a.{one}" for one in FORMATS)
     assert (out / "a.txt").read_text() == "one\n"
     assert Transcript.from_json((out / "a.json").read_text()).text == "one"
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from granite_mlx.cli.batch import download_progress
+from granite_mlx.cli.listener import download_progress
 from granite_mlx.cli.screen import Screen, escape_what_cannot_be_encoded, one_line, shown
 
 
@@ -36,6 +36,15 @@ def test_progress_stays_on_one_line() -> None:
     err = Terminal()
     Screen(io.StringIO(), err).progress("x" * 500 + "\n")
     assert err.getvalue() == "\r\x1b[K" + "x" * 79
+
+
+def test_progress_in_wide_characters_stays_on_one_line() -> None:
+    err = Terminal()
+    Screen(io.StringIO(), err).progress("a" + "語" * 100 + "e\u0301" * 100)
+    assert err.getvalue() == "\r\x1b[Ka" + "語" * 39
+    err = Terminal()
+    Screen(io.StringIO(), err).progress("e\u0301" * 100)
+    assert err.getvalue() == "\r\x1b[K" + "e\u0301" * 79
 
 
 @pytest.mark.parametrize("reason", ["pipe", "quiet", "dumb"])
