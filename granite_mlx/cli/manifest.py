@@ -91,7 +91,7 @@ class Records:
             and entry.options == options
             and (entry.size_bytes, entry.modified_ns) == input_state(recording)
             and set(entry.outputs) >= {os.path.realpath(path) for path in outputs}
-            and all(path.is_file() for path in outputs)
+            and all(map(os.path.isfile, outputs))
         )
 
 
