@@ -45,7 +45,7 @@ class Asked:
     Attributes:
         prompt: the rendered conversation.
         report: called with the part of this recording's work that is done.
-        with_evidence: whether the answer tells what the heads and the decoder thought of it.
+        with_evidence: whether the answer tells what the decoder thought of its tokens.
     """
 
     samples: np.ndarray
@@ -62,13 +62,13 @@ class Asked:
 class Answered:
     """The tokens of an answer, of which there might have been `budget`.
 
-    `ctc_logits` (T, n_classes) are those of the character head, float32, where evidence was asked
-    for; the tokens then have log-probabilities, if the decoder has seen them.
+    `ctc_logits` (T, n_classes) are those of the character head, float32. Where evidence was asked
+    for the tokens have log-probabilities, if the decoder has seen them.
     """
 
     generated: Generated
     budget: int
-    ctc_logits: np.ndarray | None = field(default=None, compare=False)
+    ctc_logits: np.ndarray = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Recogniser:
         order = sorted(range(len(askeds)), key=lambda n: -len(askeds[n].samples))
         done: dict[int, Answered] = {}
         asking: list[tuple[int, Question]] = []
-        witness: dict[int, np.ndarray | None] = {}
+        witness: dict[int, np.ndarray] = {}
 
         def questions() -> Iterator[Question]:
             lengths = [self.features.n_frames(len(askeds[n].samples)) for n in order]
@@ -114,7 +114,7 @@ class Recogniser:
 
     def _hear(
         self, askeds: Sequence[Asked]
-    ) -> Iterator[tuple[mx.array, Hearing | None, np.ndarray | None]]:
+    ) -> Iterator[tuple[mx.array, Hearing | None, np.ndarray]]:
         """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear.
 
         Also the character head's logits where they are asked for.
@@ -144,8 +144,7 @@ class Recogniser:
             if asked.speculative != "off":
                 hearing = self._heard(asked, logits, frames, encoded.mid_logits[row, :n])
             n_audio = -(-n // self.config.window_size) * self.config.n_queries
-            witness = np.array(logits.astype(mx.float32)) if asked.with_evidence else None
-            yield audio[row, :n_audio], hearing, witness
+            yield audio[row, :n_audio], hearing, np.array(logits.astype(mx.float32))
 
     def _heard(
         self, asked: Asked, logits: mx.array, frames: mx.array, mid_logits: mx.array

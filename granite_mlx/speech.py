@@ -16,15 +16,12 @@ from granite_mlx.audio.features import FeatureConfig, encoder_input
 from granite_mlx.audio.files import SAMPLE_RATE, AudioSource, load_audio
 from granite_mlx.ctc.greedy import greedy_text
 from granite_mlx.ctc.second_head import SecondHead
-from granite_mlx.decoding.answer import answer_warnings, read_answer
 from granite_mlx.decoding.budget import answer_rate, longest_audio_s
-from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import translation_pair
 from granite_mlx.decoding.prompts import Task, instruction, system_prompt
 from granite_mlx.decoding.sampling import make_sampler
 from granite_mlx.decoding.speculative import Speculative, draft_use
-from granite_mlx.decoding.token_words import word_log_probs
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.engine import MLXThread
@@ -44,7 +41,7 @@ from granite_mlx.request import (
     whole_number,
 )
 from granite_mlx.transcript import Transcript
-from granite_mlx.words import with_words, words_of
+from granite_mlx.writing import written
 
 BATCH_SIZE = 8
 """Recordings that are worked on at once."""
@@ -393,27 +390,7 @@ class GraniteSpeech:
 
     def _written(self, request: Request, samples: np.ndarray, answered: Answered) -> Transcript:
         """The third step."""
-        answer, duration_s = answered.generated, len(samples) / SAMPLE_RATE
-        text = self.tokenizer.decode(answer.ids).strip()
-        end_s = request.start_s + duration_s
-        segments = read_answer(text, self.family, request.start_s, end_s)
-        if answered.ctc_logits is not None:
-            said = " ".join(segment.text for segment in segments)
-            words = words_of(
-                said, answered.ctc_logits, samples,
-                start_s=request.start_s, word_log_probs=self._word_log_probs(answer),
-            )  # fmt: skip
-            segments = with_words(segments, words)
-        warnings = answer_warnings(answer, answered.budget, request.task, self.family, segments)
-        request.report(1.0)
-        return transcript_of(request, self.model_id, duration_s, segments, warnings)
-
-    def _word_log_probs(self, answer: Generated) -> list[float] | None:
-        if answer.log_probs is None:
-            return None
-        return word_log_probs(
-            [self.tokenizer.decode([token]) for token in answer.ids], answer.log_probs
-        )
+        return written(request, samples, answered, self.tokenizer, self.family, self.model_id)
 
     def _spell(self, samples: np.ndarray) -> str:
         """What the character head hears, on the MLX thread."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import mlx.core as mx
 import numpy as np
 
@@ -12,7 +14,11 @@ N_CODE_POINTS = 256
 
 def greedy_labels(logits: mx.array) -> list[int]:
     """(T, n_labels) logits of one recording -> its labels, repeats merged and blanks removed."""
-    best: list[int] = np.array(mx.argmax(logits, axis=-1)).tolist()
+    return collapsed(np.array(mx.argmax(logits, axis=-1)).tolist())
+
+
+def collapsed(best: Sequence[int]) -> list[int]:
+    """The best label of each frame -> labels, likewise."""
     pairs = zip(best, [BLANK, *best], strict=False)
     return [label for label, previous in pairs if label not in (previous, BLANK)]
 
@@ -22,4 +28,9 @@ def greedy_text(logits: mx.array) -> str:
 
     Characters beyond Latin-1 are left out: their order in the published head is not documented.
     """
-    return "".join(chr(i) for i in greedy_labels(logits) if i < N_CODE_POINTS).strip()
+    return spelt(greedy_labels(logits))
+
+
+def spelt(labels: Iterable[int]) -> str:
+    """The text of labels, as far as they are known."""
+    return "".join(chr(label) for label in labels if label < N_CODE_POINTS).strip()

@@ -20,8 +20,7 @@ from granite_mlx.ctc.greedy import N_CODE_POINTS
 from granite_mlx.ctc.witness import Testimony, letters, unheard_runs, witness
 
 LEAST_RUN = 2
-"""Neighbouring words. Of 750 held-out recordings of the demo, and as many in noise, none has two
-words that were said and that its head has not heard (benchmarks/guard.py)."""
+"""Neighbouring words. No recording of benchmarks/guard.py has two that were said and not heard."""
 
 LEAST_SHARE = 0.3
 LEAST_LETTERS = 8

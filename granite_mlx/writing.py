@@ -1,0 +1,69 @@
+"""Tokens to a transcript: text, the witness's word on it, word times, warnings.
+
+The last step of `GraniteSpeech._listen`, on the caller's thread: nothing here computes with MLX.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from granite_mlx.audio.files import SAMPLE_RATE
+from granite_mlx.ctc.greedy import collapsed, spelt
+from granite_mlx.decoding.answer import answer_warnings, read_answer
+from granite_mlx.decoding.generate import Generated
+from granite_mlx.decoding.guard import Guarded, guarded, guarded_translation
+from granite_mlx.decoding.prompts import Task
+from granite_mlx.decoding.token_words import word_log_probs
+from granite_mlx.decoding.tokenizer import SpeechTokenizer
+from granite_mlx.model.family import Family
+from granite_mlx.recognition import Answered
+from granite_mlx.request import Request, transcript_of
+from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
+from granite_mlx.words import with_words, words_of
+
+
+def written(
+    request: Request,
+    samples: np.ndarray,
+    answered: Answered,
+    tokenizer: SpeechTokenizer,
+    family: Family,
+    model_id: str,
+) -> Transcript:
+    """The transcript of a recording's samples, from what the model answered about them."""
+    answer, duration_s = answered.generated, len(samples) / SAMPLE_RATE
+    start_s, end_s = request.start_s, request.start_s + duration_s
+    segments = read_answer(tokenizer.decode(answer.ids).strip(), family, start_s, end_s)
+    warnings = [*answer_warnings(answer, answered.budget, request.task, family, segments)]
+    kept = before_witness(segments, answered.ctc_logits, request.task)
+    if kept is not None:
+        is_whole = segments[0].text == kept.text
+        segments = (Segment(start_s, end_s, kept.text),) if kept.text else ()
+        warnings += [TranscriptWarning(c.code, c.message, None, None) for c in kept.concerns]
+    if request.align and segments:
+        log_probs = _word_log_probs(answer, tokenizer) if kept is None or is_whole else None
+        said = " ".join(segment.text for segment in segments)
+        words = words_of(
+            said, answered.ctc_logits, samples, start_s=start_s, word_log_probs=log_probs
+        )
+        segments = with_words(segments, words)
+    request.report(1.0)
+    return transcript_of(request, model_id, duration_s, segments, warnings)
+
+
+def before_witness(
+    segments: tuple[Segment, ...], ctc_logits: np.ndarray, task: Task
+) -> Guarded | None:
+    """What stands of a text that is one segment; turns of several speakers are not judged."""
+    if len(segments) != 1 or segments[0].speaker is not None or task.tags:
+        return None
+    labels = collapsed(ctc_logits.argmax(axis=-1).tolist())
+    if task.to is not None:
+        return guarded_translation(segments[0].text, len(labels))
+    return guarded(segments[0].text, spelt(labels), len(labels), task.keywords)
+
+
+def _word_log_probs(answer: Generated, tokenizer: SpeechTokenizer) -> list[float] | None:
+    if answer.log_probs is None:
+        return None
+    return word_log_probs([tokenizer.decode([token]) for token in answer.ids], answer.log_probs)

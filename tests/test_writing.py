@@ -1,0 +1,57 @@
+"""The witness in the path from tokens to a transcript."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from granite_mlx.decoding.prompts import Task
+from granite_mlx.transcript import Segment
+from granite_mlx.writing import before_witness
+
+N_CLASSES = 256
+
+
+def logits_of(heard: str) -> np.ndarray:
+    """Frames in which the head hears a text: each letter once, and blanks between."""
+    labels = [label for letter in heard for label in (ord(letter), 0)] or [0, 0]
+    logits = np.zeros((len(labels), N_CLASSES), np.float32)
+    logits[np.arange(len(labels)), labels] = 9.0
+    return logits
+
+
+@dataclass(frozen=True)
+class Case:
+    text: str
+    heard: str
+    task: Task
+    kept: str
+
+
+TRANSCRIBE, TO_FRENCH = Task(None, None, False, ()), Task("fr", "en", False, ())
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("hello world", "hello world", TRANSCRIBE, "hello world"),
+        Case("hello world thank you", "hello world", TRANSCRIBE, "hello world"),
+        Case("thank you", "", TRANSCRIBE, ""),
+        Case("merci beaucoup", "thank you", TO_FRENCH, "merci beaucoup"),
+        Case("merci beaucoup", "", TO_FRENCH, ""),
+        Case("call Zoe", "call", Task(None, None, False, ("Zoe",)), "call"),
+    ],
+)
+def test_what_stands(case: Case) -> None:
+    segments = (Segment(0.0, 1.0, case.text),)
+    kept = before_witness(segments, logits_of(case.heard), case.task)
+    assert kept is not None
+    assert kept.text == case.kept
+    assert bool(kept.concerns) == (case.kept != case.text)
+
+
+def test_turns_are_not_judged() -> None:
+    turn: Any = Segment(0.0, 1.0, "hello", speaker="1")
+    assert before_witness((turn,), logits_of(""), TRANSCRIBE) is None
+    assert before_witness((), logits_of(""), TRANSCRIBE) is None
