@@ -48,6 +48,12 @@ def demo_checkpoint() -> Path:
     return REPOSITORY / "granite_mlx" / "demo_checkpoint"
 
 
+@pytest.fixture
+def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts as the decoder writes them: the head of random weights hears none of their words."""
+    monkeypatch.setattr("granite_mlx.writing.before_witness", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def demo_recipe() -> ModuleType:
     """The package `demo` of this repository; `importlib.import_module("demo.X")` works after it."""

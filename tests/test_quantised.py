@@ -46,7 +46,9 @@ def test_the_text_is_that_of_the_stored_values(tmp_path: Path, format: QuantForm
 
 @EVERY_MODE
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_any_type_can_be_asked_for(tmp_path: Path, format: QuantFormat, dtype: str) -> None:
+def test_any_type_can_be_asked_for(
+    tmp_path: Path, format: QuantFormat, dtype: str, unguarded: None
+) -> None:
     write_quantised(tmp_path, format, dtype="BF16")
     with granite_mlx.load(tmp_path, dtype=dtype) as model:
         assert model.dtype == dtype

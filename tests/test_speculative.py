@@ -111,6 +111,7 @@ def test_relaxed_lets_a_sure_head_have_the_last_word(
     assert texts(batch) == [model.ctc_text(one) for one in examples]
 
 
+@pytest.mark.slow
 def test_the_command_line(examples: list[Path]) -> None:
     results = {}
     for way in ("exact", "relaxed", "off"):

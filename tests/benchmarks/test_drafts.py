@@ -137,6 +137,7 @@ def test_the_parts_of_an_encoder_pass(benchmarks: ModuleType, speech: Any) -> No
     assert {"products_s", "relative positions_s", "depthwise convolution_s", "norms_s"} < set(found)
 
 
+@pytest.mark.slow
 def test_limits_are_those_of_a_machine(benchmarks: ModuleType) -> None:
     limits = importlib.import_module("benchmarks.limits")
     products = limits.full_size_products(10)

@@ -137,6 +137,7 @@ def test_ours_and_another_side_by_side(harness: Harness) -> None:
     assert list(harness.out.glob("*.png")) == []
 
 
+@pytest.mark.slow
 def test_a_second_start_goes_on(harness: Harness) -> None:
     assert harness.finish(*FAKE_ALONE, "--runs", "1").code == 0
     journal = harness.out / "measurements.jsonl"

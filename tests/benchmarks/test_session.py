@@ -61,6 +61,7 @@ def kinds(session: Any) -> list[tuple[str, str]]:
     return [(record.contender, record.kind) for record in session.records]
 
 
+@pytest.mark.slow
 def test_all_stay_alive_where_there_is_room(session: Callable[[], Any]) -> None:
     made, told = session()
     made.run()
@@ -70,6 +71,7 @@ def test_all_stay_alive_where_there_is_room(session: Callable[[], Any]) -> None:
     assert made.outcome().versions["a"]["command"] == " ".join(COMMAND)
 
 
+@pytest.mark.slow
 def test_one_is_ended_where_two_do_not_fit(
     session: Callable[[], Any], session_module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +84,7 @@ def test_one_is_ended_where_two_do_not_fit(
     assert made.failures == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit_s", "n_calls"), [(1000.0, 1 + 2 + 4), (0.0, 1 + 4)])
 def test_a_slow_first_call_is_the_only_warm_up(
     session: Callable[[], Any], session_module: ModuleType, monkeypatch: pytest.MonkeyPatch,

@@ -46,9 +46,9 @@ def talks(demo_checkpoint: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("number", "way"),
     [
-        (signal.SIGINT, "--manifest"),
+        pytest.param(signal.SIGINT, "--manifest", marks=pytest.mark.slow),
         (signal.SIGKILL, "--manifest"),
-        (signal.SIGTERM, "--skip-existing"),
+        pytest.param(signal.SIGTERM, "--skip-existing", marks=pytest.mark.slow),
     ],
 )
 def test_the_demo_model_goes_on_where_it_was_stopped(
@@ -98,6 +98,7 @@ def test_the_demo_model_goes_on_where_it_was_stopped(
     assert (ran.code, ran.out, ran.err, state()) == (0, "", "", then)
 
 
+@pytest.mark.slow
 def test_batches_of_the_demo_model_write_what_single_recordings_do(
     talks: Path, finish: Run, tmp_path: Path
 ) -> None:

@@ -156,7 +156,7 @@ def test_outputs_are_those_of_the_models_in_use(
 
 
 def test_texts_are_those_that_each_writes_by_itself(
-    source: Checkpoint, q8: Path, found: Verification
+    source: Checkpoint, q8: Path, found: Verification, unguarded: None
 ) -> None:
     for folder, kind in ((source.folder, "source_text"), (q8, "converted_text")):
         with granite_mlx.load(folder, dtype="float32") as model:
