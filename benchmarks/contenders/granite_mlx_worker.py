@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 
 import granite_mlx
 from benchmarks.contenders.mlx_memory import with_mlx_peak
 from benchmarks.contenders.protocol import QUESTION, Answer, Measure, Request, options, serve
 from benchmarks.encoder_profile import profile_encoder
+from benchmarks.models import without_end
 from benchmarks.sources import our_version
 from granite_mlx.audio.features import encoder_input
 from granite_mlx.bench.machine import installed
-from granite_mlx.bench.stages import endless, time_stages, time_whole
+from granite_mlx.bench.stages import time_stages, time_whole
 from granite_mlx.bench.wav import read_wav
 from granite_mlx.engine import shared_thread
 from granite_mlx.speech import GraniteSpeech
@@ -65,14 +65,10 @@ class Worker:
 
     def end_to_end(self, request: Request) -> Answer:
         """From the file to the text."""
-        speech = self.model
-        config = speech.config
-        if request.forced:
-            speech.config = replace(config, text=endless(config.text))
-        try:
-            return self._transcribed(speech, request)
-        finally:
-            speech.config = config
+        if not request.forced:
+            return self._transcribed(self.model, request)
+        with without_end(self.model):
+            return self._transcribed(self.model, request)
 
     def _transcribed(self, speech: GraniteSpeech, request: Request) -> Answer:
         times = time_whole(

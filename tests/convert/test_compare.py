@@ -81,7 +81,7 @@ def test_agreement() -> None:
     assert math.isnan(Agreement().mean_kl_nats)
 
 
-@pytest.mark.parametrize("block_values", [7, 1 << 22])
+@pytest.mark.parametrize("block_values", [701, 1 << 22])
 def test_weights_of_two_folders(
     tmp_path: Path, block_values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

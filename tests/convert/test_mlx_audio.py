@@ -238,6 +238,7 @@ def our_texts(folder: Path, dtype: str | None, examples: Path) -> Texts:
 
 @pytest.mark.parametrize(("name", "dtype"), runs(OURS))
 def test_it_hears_the_same_with_what_we_convert(
+    unguarded: None,
     ours: Mapping[str, Path],
     their_texts: Mapping[tuple[Path, str | None], Texts],
     demo_checkpoint: Path,
@@ -251,6 +252,7 @@ def test_it_hears_the_same_with_what_we_convert(
 
 @pytest.mark.parametrize(("name", "dtype"), runs(THEIRS))
 def test_we_hear_the_same_with_what_it_converts(
+    unguarded: None,
     theirs: Mapping[str, Path],
     their_texts: Mapping[tuple[Path, str | None], Texts],
     demo_checkpoint: Path,
