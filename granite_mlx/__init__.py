@@ -21,7 +21,11 @@ from granite_mlx.errors import (
 )
 
 if TYPE_CHECKING:
+    from granite_mlx.cancelling import CancelToken
+    from granite_mlx.engine import Cancelled
     from granite_mlx.loading import load
+    from granite_mlx.ranges import Range
+    from granite_mlx.segments.limits import SegmentLimits
     from granite_mlx.speech import GraniteSpeech
     from granite_mlx.transcript import KeywordReport, Segment, Transcript, TranscriptWarning, Word
 
@@ -30,13 +34,17 @@ __version__ = "0.1.0"
 __all__ = [
     "AudioError",
     "AudioTooLongError",
+    "CancelToken",
+    "Cancelled",
     "CheckpointError",
     "ConversionError",
     "GraniteError",
     "GraniteSpeech",
     "KeywordReport",
     "LanguageError",
+    "Range",
     "Segment",
+    "SegmentLimits",
     "Transcript",
     "TranscriptWarning",
     "UnsupportedModelError",
@@ -46,6 +54,10 @@ __all__ = [
 ]
 
 _LAZY = {
+    "CancelToken": "granite_mlx.cancelling",
+    "Cancelled": "granite_mlx.engine",
+    "Range": "granite_mlx.ranges",
+    "SegmentLimits": "granite_mlx.segments.limits",
     "GraniteSpeech": "granite_mlx.speech",
     "load": "granite_mlx.loading",
     "KeywordReport": "granite_mlx.transcript",

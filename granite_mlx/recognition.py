@@ -15,7 +15,7 @@ import numpy as np
 
 from granite_mlx.audio.features import FeatureConfig, encoder_input
 from granite_mlx.audio.files import SAMPLE_RATE
-from granite_mlx.ctc.greedy import greedy_text
+from granite_mlx.ctc.greedy import greedy_labels, greedy_text
 from granite_mlx.ctc.hearing import Hearing, highest_entropy
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.batch import Question, answers
@@ -29,9 +29,14 @@ from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.decoding.verification import likely
 from granite_mlx.model.config import SpeechConfig
 from granite_mlx.model.speech_model import SpeechModel
+from granite_mlx.segments.activity import FRAMES_PER_S
+from granite_mlx.segments.letters import Letters, letters_of
 
 ENCODED = 0.3
 """Of the work on a recording, when its tokens begin."""
+
+MOST_FRAMES = 3000
+"""Of recordings that are encoded together, padding included: 60 s, so that memory is bounded."""
 
 MOST_PADDING = 0.1
 """Of the frames of recordings that are encoded together, those that may be padding."""
@@ -87,8 +92,10 @@ class Recogniser:
             for group in groups(lengths, n_rows):
                 members = [order[place] for place in group]
                 heard = self._hear([askeds[n] for n in members])
-                for n, (audio, hearing) in zip(members, heard, strict=True):
+                for n, (audio, hearing, is_silent) in zip(members, heard, strict=True):
                     question, text = self._question(askeds[n], audio, hearing)
+                    if is_silent:
+                        text = ""  # nothing is said; the decoder might make something up
                     if text is None:
                         asking.append((n, question))
                         yield question
@@ -102,8 +109,19 @@ class Recogniser:
             done[n] = Answered(generated, question.budget)
         return [done[n] for n in range(len(askeds))]
 
-    def _hear(self, askeds: Sequence[Asked]) -> Iterator[tuple[mx.array, Hearing | None]]:
-        """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear."""
+    def letters(self, samples: np.ndarray) -> Letters:
+        """What the character head hears of (n,) samples, and when."""
+        features = encoder_input(samples, self.features, self.network.dtype)
+        logits = self.network.encoder.ctc_logits(self.network.encoder(features).frames)[0]
+        found = letters_of(logits, round(FRAMES_PER_S / self.features.frames_per_second))
+        self.checkpoint()
+        return found
+
+    def _hear(self, askeds: Sequence[Asked]) -> Iterator[tuple[mx.array, Hearing | None, bool]]:
+        """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear.
+
+        Also whether the character head hears nothing at all.
+        """
         # Samples to features (1, T, 160), features to frames (B, T, D).
         dtype = self.network.dtype
         features = [encoder_input(one.samples, self.features, dtype) for one in askeds]
@@ -123,15 +141,18 @@ class Recogniser:
         self.checkpoint()
         for row, (asked, n) in enumerate(zip(askeds, lengths, strict=True)):
             asked.report(ENCODED)
+            frames = encoded.frames[row, :n]
+            logits = self.network.encoder.ctc_logits(frames)  # computed where something reads them
             hearing = None
             if asked.speculative != "off":
-                hearing = self._heard(asked, encoded.frames[row, :n], encoded.mid_logits[row, :n])
+                hearing = self._heard(asked, logits, frames, encoded.mid_logits[row, :n])
             n_audio = -(-n // self.config.window_size) * self.config.n_queries
-            yield audio[row, :n_audio], hearing
+            yield audio[row, :n_audio], hearing, not greedy_labels(logits)
 
-    def _heard(self, asked: Asked, frames: mx.array, mid_logits: mx.array) -> Hearing:
+    def _heard(
+        self, asked: Asked, logits: mx.array, frames: mx.array, mid_logits: mx.array
+    ) -> Hearing:
         """What the heads say of one recording: the second one where there is one."""
-        logits = self.network.encoder.ctc_logits(frames)  # computed where something reads them
         if self.second_head is None:
             text = greedy_text(logits)
         else:
@@ -177,7 +198,8 @@ def groups(lengths: Sequence[int], n_most: int) -> Iterator[range]:
         while end < min(len(lengths), start + n_most):
             n_real += lengths[end]
             n_computed = lengths[start] * (end + 1 - start)
-            if n_computed - n_real > MOST_PADDING * n_computed:
+            is_too_much = end > start and n_computed > MOST_FRAMES
+            if is_too_much or n_computed - n_real > MOST_PADDING * n_computed:
                 break
             end += 1
         yield range(start, end)

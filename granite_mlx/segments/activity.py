@@ -1,11 +1,13 @@
-"""Where something sounds: the energy of 10 ms frames over a floor that follows the recording.
+"""Where something is said, as far as energy tells: levels of 10 ms frames.
 
 A first difference takes away what is no speech below 100 Hz (a constant, hum, rumble) and favours
-the weak high sounds. Steady sounds of any strength become the floor: they are not active.
+the weak high sounds. Speech is loud for its surroundings and never steady: a second of it goes up
+and down by 5 dB and more, a second of noise or of a tone does not.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,15 +28,28 @@ PEAK_PERCENTILE = 99.5
 """In 30 s, the loudest 0.15 s: more than a click."""
 
 ABOVE_FLOOR_DB = 6.0
-BELOW_PEAK_DB = 50.0
-SILENT_DB = -85.0
+BELOW_PEAK_DB = 30.0
+"""What is softer than that is a pause, if it lasts: the ends of words are softer, and short."""
 
-CLICK_FRAMES = 4
+SOFTEST_BELOW_PEAK_DB = 50.0
+SILENT_DB = -85.0
+"""What is softer than either is no speech, however it goes up and down."""
+
+STEADY_FRAMES, STEADY_DB = 1 * FRAMES_PER_S, 1.5
+"""A second whose levels deviate by less: noise or a tone, with speech at most as loud in it."""
+
+CLICK_FRAMES = 6
 """What is shorter and stands alone is no speech: a knock, a key, the click of a switch."""
 ALONE_FRAMES = 30
 
-STEADY_DB = 30.0
-"""Within so much of the loudest, what is not active may be speech in steady noise all the same."""
+
+@dataclass(frozen=True)
+class Activity:
+    """Of each frame, whether it sounds like speech, and whether it may be soft speech."""
+
+    sounds: Array  # (n,) bool
+    maybe: Array  # (n,) bool; where it sounds, too
+    steady: Array  # (n,) bool
 
 
 class Levels:
@@ -61,18 +76,40 @@ class Levels:
         return levels.astype(np.float32)
 
 
-def active(levels: Array, n_before: int) -> Array:
-    """Which frames sound, of those behind the first `n_before`, which only tell the floor."""
+def activity(levels: Array, n_before: int) -> Activity:
+    """Of (n,) levels, those behind the first `n_before`, which only tell the floor."""
     smooth = smoothed(levels)
-    found: Array = (smooth > threshold_db(smooth))[n_before:]
-    return without_clicks(found)
+    if not len(smooth):
+        nothing = np.zeros(0, bool)
+        return Activity(nothing, nothing, nothing)
+    floor_db = float(np.percentile(smooth, FLOOR_PERCENTILE))
+    peak_db = float(np.percentile(smooth, PEAK_PERCENTILE))
+    softest_db = max(SILENT_DB, peak_db - SOFTEST_BELOW_PEAK_DB)
+    threshold_db = max(floor_db + ABOVE_FLOOR_DB, peak_db - BELOW_PEAK_DB, SILENT_DB)
+    is_steady = steady(smooth)
+    sounds = without_clicks(((smooth > threshold_db) & ~is_steady)[n_before:])
+    maybe = without_clicks(((smooth > softest_db) & ~is_steady)[n_before:])
+    return Activity(sounds, maybe | sounds, is_steady[n_before:])
 
 
-def steady(levels: Array, n_before: int, n_frames: int) -> bool:
-    """Whether the `n_frames` behind the first `n_before`, not active, are loud all the same."""
-    smooth = smoothed(levels)
-    mean_db = float(np.mean(smooth[n_before : n_before + n_frames]))
-    return mean_db > max(SILENT_DB + ABOVE_FLOOR_DB, peak_db(smooth) - STEADY_DB)
+def steady(levels: Array) -> Array:
+    """Which frames are in a second whose levels hardly change."""
+    n, size = len(levels), STEADY_FRAMES
+    found = np.zeros(n, bool)
+    if n < size:
+        return found
+    # Sums of the deviations from the middle: squares of levels would lose the last digits.
+    centred = levels.astype(np.float64) - levels.mean(dtype=np.float64)
+    sums = np.concatenate([[0], np.cumsum(centred)])
+    squares = np.concatenate([[0], np.cumsum(centred**2)])
+    mean = (sums[size:] - sums[:-size]) / size
+    variance = (squares[size:] - squares[:-size]) / size - mean**2
+    edges = np.zeros(n + 1, np.int64)
+    first = np.flatnonzero(variance < STEADY_DB**2)
+    np.add.at(edges, first, 1)
+    np.add.at(edges, first + size, -1)
+    covered: Array = np.cumsum(edges[:-1]) > 0
+    return covered
 
 
 def smoothed(levels: Array) -> Array:
@@ -82,19 +119,6 @@ def smoothed(levels: Array) -> Array:
     padded = np.pad(levels, 1, mode="edge")
     mean: Array = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
     return mean
-
-
-def threshold_db(smooth: Array) -> float:
-    """What is louder is active."""
-    if not len(smooth):
-        return SILENT_DB
-    floor_db = float(np.percentile(smooth, FLOOR_PERCENTILE))
-    return max(floor_db + ABOVE_FLOOR_DB, peak_db(smooth) - BELOW_PEAK_DB, SILENT_DB)
-
-
-def peak_db(smooth: Array) -> float:
-    """The loudest, but for clicks."""
-    return float(np.percentile(smooth, PEAK_PERCENTILE))
 
 
 def without_clicks(found: Array) -> Array:

@@ -62,13 +62,10 @@ class SegmentLimits:
         return LONG_PAUSES * self.pause_s
 
     def within(self, longest_s: float) -> SegmentLimits:
-        """These limits where the model takes no more than `longest_s`.
-
-        Raises:
-            ValueError: there is not even room for the shortest segment.
-        """
+        """These limits where the model takes no more than `longest_s`, at least 2 s."""
         if longest_s >= self.greatest_s:
             return self
+        longest_s = max(longest_s, SMALLEST_GREATEST_S)
         return SegmentLimits(
             min(self.least_s, longest_s / 2), longest_s, min(self.pause_s, longest_s / LONG_PAUSES)
         )

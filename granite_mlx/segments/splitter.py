@@ -18,11 +18,11 @@ from granite_mlx.segments.activity import (
     CONTEXT_FRAMES,
     FRAMES_PER_S,
     HOP_SAMPLES,
+    Activity,
     Levels,
-    active,
-    steady,
+    activity,
 )
-from granite_mlx.segments.cuts import Cut, first_cut, frame_limits
+from granite_mlx.segments.cuts import PAD_FRAMES, Cut, first_cut, frame_limits
 from granite_mlx.segments.joining import Seam
 from granite_mlx.segments.letters import Letters
 from granite_mlx.segments.limits import SegmentLimits
@@ -32,7 +32,7 @@ Hear: TypeAlias = Callable[[Array], Letters]
 """(n,) samples -> what the character head hears of them."""
 
 DOUBTFUL_FRAMES = 1 * FRAMES_PER_S
-"""A steady sound that is shorter is part of a pause."""
+"""A soft sound that is shorter stays with what follows; a longer one the encoder judges."""
 
 OVERLAP_SHARE, LONGEST_OVERLAP_S = 1 / 4, 3.0
 """Of the greatest length, what two pieces share: a few words."""
@@ -112,10 +112,13 @@ class Splitter:
             yield from pieces
             return
         found = list(pieces)
-        if len(found) > 1:
-            yield from found
-        elif len(whole.samples):
-            yield whole
+        end = self._start
+        if len(found) <= 1:
+            found = [whole] if len(whole.samples) else []
+        for piece in found:
+            self._start = piece.start
+            yield piece
+        self._start = end
 
     def _rest(self) -> Iterator[Piece]:
         while len(self._samples):
@@ -128,31 +131,38 @@ class Splitter:
             self._drop(len(self._samples))
             return
         levels = np.concatenate([self._history, self._levels])
-        n_before = len(self._history)
-        sounds = active(levels, n_before)
-        cut = first_cut(sounds, self._limits, is_end)
+        found = activity(levels, len(self._history))
+        cut = first_cut(found.sounds, self._limits, is_end)
+        if cut is not None and not cut.is_piece and found.maybe[: cut.n_done].any():
+            cut = self._with_soft_speech(found, cut, is_end)
         if cut is None:
-            yield from self._without_a_pause(is_end)
-            return
-        if (
-            not cut.is_piece
-            and cut.n_done >= DOUBTFUL_FRAMES
-            and steady(levels, n_before, cut.n_done)
-        ):
-            heard = self._listen(min(len(sounds), self._limits.greatest)).sounds(len(sounds))
-            cut = first_cut(sounds | heard, self._limits, is_end)
-            if cut is None:
-                yield from self._without_a_pause(is_end)
-                return
-        yield from self._take(cut, is_end)
+            yield from self._without_a_pause(found, is_end)
+        else:
+            yield from self._take(cut, is_end)
 
-    def _without_a_pause(self, is_end: bool) -> Iterator[Piece]:
+    def _with_soft_speech(self, found: Activity, silence: Cut, is_end: bool) -> Cut | None:
+        """The decision again where what would be dropped may be speech after all."""
+        sounds = found.sounds.copy()
+        if silence.n_done < DOUBTFUL_FRAMES:
+            sounds[: silence.n_done] |= found.maybe[: silence.n_done]
+        else:
+            n_heard = min(silence.n_done + PAD_FRAMES, self._limits.greatest)
+            heard = self._listen(n_heard).sounds(len(sounds))
+            sounds |= heard & ~found.steady
+        again = first_cut(sounds, self._limits, is_end)
+        # What was not listened to is not dropped.
+        if again is not None and not again.is_piece and silence.n_done > self._limits.greatest:
+            return Cut(min(again.n_done, self._limits.greatest - PAD_FRAMES))
+        return again
+
+    def _without_a_pause(self, found: Activity, is_end: bool) -> Iterator[Piece]:
         """Where energy finds no pause, the character head may; else two pieces overlap."""
         n = len(self._levels)
         n_heard = min(n, self._limits.greatest + self._half_overlap)
         letters = self._listen(n_heard)
         is_all = is_end and n_heard == n
-        cut = first_cut(letters.sounds(n_heard), self._limits, is_all)
+        said = letters.sounds(n_heard) & ~found.steady[:n_heard]
+        cut = first_cut(said, self._limits, is_all)
         if cut is not None and (cut.is_piece or cut.n_done >= DOUBTFUL_FRAMES):
             yield from self._take(cut, is_all)
             return
