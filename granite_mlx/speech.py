@@ -9,33 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 
-import mlx.core as mx
 import numpy as np
 
-from granite_mlx.audio.features import FeatureConfig, encoder_input
+from granite_mlx.audio.features import encoder_input
 from granite_mlx.audio.files import AudioSource, load_audio
 from granite_mlx.audio.stream import Part
 from granite_mlx.cancelling import CancelToken
 from granite_mlx.ctc.greedy import greedy_text
-from granite_mlx.ctc.second_head import SecondHead
-from granite_mlx.decoding.budget import answer_rate, longest_audio_s
 from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import translation_pair
-from granite_mlx.decoding.prompts import Task, instruction, system_prompt
+from granite_mlx.decoding.prompts import Task
 from granite_mlx.decoding.sampling import make_sampler
 from granite_mlx.decoding.speculative import Speculative, draft_use
-from granite_mlx.decoding.tokenizer import SpeechTokenizer
-from granite_mlx.engine import MLXThread
 from granite_mlx.errors import GraniteError
-from granite_mlx.listening import Checkpoint, Listener, Listening
-from granite_mlx.model.config import SpeechConfig
-from granite_mlx.model.family import Family
-from granite_mlx.model.speech_model import SpeechModel
-from granite_mlx.model.weights import DTYPES
+from granite_mlx.listening import Listening
+from granite_mlx.loaded import LoadedModel
 from granite_mlx.ranges import Range, stretches
-from granite_mlx.recognition import Recogniser
 from granite_mlx.request import (
     Channels,
     Request,
@@ -45,7 +35,7 @@ from granite_mlx.request import (
     transcription,
     whole_number,
 )
-from granite_mlx.segments.limits import SMALLEST_GREATEST_S, SegmentLimits
+from granite_mlx.segments.limits import SegmentLimits
 from granite_mlx.transcript import Segment, Transcript
 
 BATCH_SIZE = 8
@@ -54,7 +44,7 @@ BATCH_SIZE = 8
 LARGEST_BATCH = 1024
 
 
-class GraniteSpeech:
+class GraniteSpeech(LoadedModel):
     """A loaded model. Its methods may be called from any thread.
 
     Recordings are read on the caller's thread; what MLX computes runs on one thread, for one
@@ -64,45 +54,6 @@ class GraniteSpeech:
     "demo", a Hugging Face id, or the folder as it was given; `family` decides what the model is
     asked, and `segment_limits` where a long recording is cut.
     """
-
-    def __init__(
-        self,
-        model_id: str,
-        family: Family,
-        config: SpeechConfig,
-        features: FeatureConfig,
-        tokenizer: SpeechTokenizer,
-        network: SpeechModel,
-        thread: MLXThread,
-        second_head: SecondHead | None = None,
-        segment_limits: SegmentLimits | None = None,
-    ) -> None:
-        self.model_id = model_id
-        self.config = config
-        self.features = features
-        self.tokenizer = tokenizer
-        self._network: SpeechModel | None = network
-        self.family = family
-        self._thread = thread
-        self._second_head = second_head
-        self.segment_limits = segment_limits or SegmentLimits()
-
-    @property
-    def network(self) -> SpeechModel:
-        """The weights, for work on the MLX thread. RuntimeError once the model is closed."""
-        if self._network is None:
-            raise RuntimeError(f"the model {self.model_id} is closed; load it again.")
-        return self._network
-
-    @property
-    def dtype(self) -> str:
-        """The weights' type: "bfloat16", say."""
-        return next(name for name, dtype in DTYPES.items() if dtype == self.network.dtype)
-
-    @property
-    def max_duration_s(self) -> float:
-        """The longest stretch, in seconds, that the model hears at once."""
-        return self._longest_audio_s(Task(), None)
 
     def transcribe(
         self,
@@ -337,35 +288,6 @@ class GraniteSpeech:
         )
         return "" if silence(samples) is not None else self._thread.run(self._spell, samples)
 
-    def prompt_ids(self, instruction: str) -> tuple[list[int], int]:
-        """Token ids of the prompt around an instruction, and where in it the audio belongs."""
-        prompt = self.tokenizer.prompt(instruction, system_prompt(self.family))
-        return self.tokenizer.encode_prompt(prompt)
-
-    def close(self) -> None:
-        """Free the weights. The model cannot be used afterwards; closing it twice does no harm."""
-        self._thread.run(self._unload)
-
-    def __enter__(self) -> GraniteSpeech:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @property
-    def _listener(self) -> Listener:
-        return Listener(self.family, self.tokenizer, self._thread, self._recogniser)
-
-    def _recogniser(self, checkpoint: Checkpoint) -> Recogniser:
-        return Recogniser(
-            self.network, self.config, self.features, self.tokenizer, self._second_head, checkpoint
-        )
-
     def _request(
         self,
         task: Task,
@@ -416,31 +338,12 @@ class GraniteSpeech:
         if error is not None:
             raise error
 
-    def _checked_limit_s(self, task: Task, max_new_tokens: int | None) -> float:
-        """How many seconds of audio there is room for; ValueError where there is none."""
-        limit_s = self._longest_audio_s(task, max_new_tokens)
-        if limit_s < SMALLEST_GREATEST_S:
-            raise ValueError(
-                "keywords and max_new_tokens leave no room for audio in the model's context of "
-                f"{self.config.text.max_position_embeddings} tokens; give fewer."
-            )
-        return limit_s
-
-    def _longest_audio_s(self, task: Task, max_new_tokens: int | None) -> float:
-        n_text_tokens = len(self.prompt_ids(instruction(task, self.family))[0])
-        frames_per_second, rate = self.features.frames_per_second, answer_rate(task)
-        return longest_audio_s(self.config, frames_per_second, n_text_tokens, max_new_tokens, rate)
-
     def _spell(self, samples: np.ndarray) -> str:
         """What the character head hears, on the MLX thread."""
         network = self.network
         features = encoder_input(samples, self.features, network.dtype)
         frames = network.encoder(features).frames
         return greedy_text(network.encoder.ctc_logits(frames)[0])
-
-    def _unload(self) -> None:
-        self._network = self._second_head = None
-        mx.clear_cache()
 
 
 def _translation(

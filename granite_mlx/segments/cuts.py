@@ -21,8 +21,8 @@ PAD_FRAMES = 30
 GAP_FRAMES = 20
 """A gap within speech that is surely none within a sound: stops close for 0.1 s at most."""
 
-EARLIEST_CUT = 1 / 3
-"""Of the greatest length, where a segment without a pause may end first."""
+EARLIEST_CUT, LATEST_CUT = 1 / 3, 2 / 3
+"""Of the greatest length, where a segment without a pause ends, if it can."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class FrameLimits:
     def earliest(self) -> int:
         """Where a segment without a pause may end first."""
         return max(self.least, round(EARLIEST_CUT * self.greatest))
+
+    @property
+    def latest(self) -> int:
+        """Where it should have ended."""
+        return max(self.earliest + 1, round(LATEST_CUT * self.greatest))
 
 
 def frame_limits(limits: SegmentLimits) -> FrameLimits:
@@ -88,11 +93,15 @@ def first_cut(sounds: Array, limits: FrameLimits, is_end: bool) -> Cut | None:
 
 
 def _in_a_short_gap(gaps: list[tuple[int, int]], start: int, limits: FrameLimits) -> Cut | None:
-    """A cut in the longest gap that is long enough, the last of those."""
-    first, last = start + limits.earliest, start + limits.greatest
-    best: tuple[int, int] | None = None
-    for left, right in gaps:
-        middle = (left + right) // 2
-        if right - left >= GAP_FRAMES and first <= middle <= last:
-            best = max(best or (0, 0), (right - left, middle))
-    return None if best is None else Cut(best[1], start, best[1])
+    """A cut in the longest gap that is long enough, the last of those, rather not too late."""
+    wide = [(right - left, (left + right) // 2) for left, right in gaps]
+    for latest in (limits.latest, limits.greatest):
+        inside = [
+            (length, middle)
+            for length, middle in wide
+            if length >= GAP_FRAMES and limits.earliest <= middle - start <= latest
+        ]
+        if inside:
+            middle = max(inside)[1]
+            return Cut(middle, start, middle)
+    return None

@@ -31,9 +31,6 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Hear: TypeAlias = Callable[[Array], Letters]
 """(n,) samples -> what the character head hears of them."""
 
-DOUBTFUL_FRAMES = 1 * FRAMES_PER_S
-"""A soft sound that is shorter stays with what follows; a longer one the encoder judges."""
-
 OVERLAP_SHARE, LONGEST_OVERLAP_S = 1 / 4, 3.0
 """Of the greatest length, what two pieces share: a few words."""
 
@@ -102,27 +99,24 @@ class Splitter:
         What is short and all there is comes as it is, the silence around it included.
         """
         self._fetch()
-        whole = Piece(self._start, self._samples)
-        is_short = (
-            self._start == self._origin
-            and len(self._samples) <= self._limits.greatest * HOP_SAMPLES
-        )
-        pieces = self._rest()
-        if not is_short:
-            yield from pieces
+        if self._is_one_piece():
+            if len(self._samples):
+                yield Piece(self._start, self._samples)
+            self._drop(len(self._samples))
             return
-        found = list(pieces)
-        end = self._start
-        if len(found) <= 1:
-            found = [whole] if len(whole.samples) else []
-        for piece in found:
-            self._start = piece.start
-            yield piece
-        self._start = end
-
-    def _rest(self) -> Iterator[Piece]:
         while len(self._samples):
             yield from self._step(is_end=True)
+
+    def _is_one_piece(self) -> bool:
+        """Whether all is short, and nobody pauses in it."""
+        if self._start > self._origin or len(self._levels) > self._limits.greatest:
+            return False
+        sounds = activity(self._levels, 0).sounds
+        cut = first_cut(sounds, self._limits, is_end=True)
+        while cut is not None and not cut.is_piece and cut.n_done < len(sounds):
+            sounds = sounds[cut.n_done :]
+            cut = first_cut(sounds, self._limits, is_end=True)
+        return cut is None or not sounds[cut.n_done :].any()
 
     def _step(self, is_end: bool) -> Iterator[Piece]:
         """Decide about the first samples."""
@@ -142,13 +136,9 @@ class Splitter:
 
     def _with_soft_speech(self, found: Activity, silence: Cut, is_end: bool) -> Cut | None:
         """The decision again where what would be dropped may be speech after all."""
-        sounds = found.sounds.copy()
-        if silence.n_done < DOUBTFUL_FRAMES:
-            sounds[: silence.n_done] |= found.maybe[: silence.n_done]
-        else:
-            n_heard = min(silence.n_done + PAD_FRAMES, self._limits.greatest)
-            heard = self._listen(n_heard).sounds(len(sounds))
-            sounds |= heard & ~found.steady
+        n_heard = min(silence.n_done + PAD_FRAMES, self._limits.greatest)
+        heard = self._listen(n_heard).sounds(len(found.sounds))
+        sounds = found.sounds | (heard & ~found.steady)
         again = first_cut(sounds, self._limits, is_end)
         # What was not listened to is not dropped.
         if again is not None and not again.is_piece and silence.n_done > self._limits.greatest:
@@ -163,12 +153,11 @@ class Splitter:
         is_all = is_end and n_heard == n
         said = letters.sounds(n_heard) & ~found.steady[:n_heard]
         cut = first_cut(said, self._limits, is_all)
-        if cut is not None and (cut.is_piece or cut.n_done >= DOUBTFUL_FRAMES):
+        if cut is not None and (cut.is_piece or cut.n_done > PAD_FRAMES):
             yield from self._take(cut, is_all)
             return
         half = self._half_overlap
-        last = self._limits.greatest - half
-        left, right = letters.gap(min(self._limits.earliest, last - 1), last)
+        left, right = letters.gap(self._limits.earliest, self._limits.latest)
         middle = self._quietest(left, right)
         before = letters.text(middle - half, middle).strip()
         after = letters.text(middle, middle + half).strip()
