@@ -54,9 +54,9 @@ def join(left: str, right: str, seam: Seam) -> tuple[int, int]:
     # them ends early, or heard something else.
     kept, dropped = "".join(lefts[:n_left]), "".join(lefts[n_left:])
     skipped, following = "".join(rights[:n_skipped]), "".join(rights[n_skipped:])
-    if not (_says(kept[::-1], before[::-1]) and _says(skipped[::-1], before[::-1])):
+    if not (_says(kept[::-1], before[::-1]) and _begins(skipped[::-1], before[::-1])):
         n_skipped = 0
-    if not (_says(following, after) and _says(dropped, after)):
+    if not (_says(following, after) and _begins(dropped, after)):
         n_left = len(lefts)
     return _agreed(lefts, rights, n_left, n_skipped)
 
@@ -99,6 +99,11 @@ def _says(letters: str, witness: str) -> bool:
     """Whether the first letters say at least some of the witness."""
     letters = letters[: LONGEST_STRETCH * len(witness)]
     return bool(witness) and float(_scores(letters, witness).max()) >= SOME * len(witness)
+
+
+def _begins(letters: str, witness: str) -> bool:
+    """Whether the letters say at least some of the witness, or of its beginning if they are few."""
+    return _says(letters, witness[: len(letters) + 1])
 
 
 def _agreed(left: list[str], right: list[str], n_left: int, n_skipped: int) -> tuple[int, int]:
