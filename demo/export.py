@@ -29,7 +29,7 @@ LARGEST_BYTES = 12_000_000  # of the whole folder, examples included
 MODE = 0o644  # safetensors writes 600, which a package must not ship
 CONTEXT_TOKENS = 4096
 # It has heard one sentence at a time, of 5.4 s at most, with pauses of 0.3 s inside.
-SEGMENT_LIMITS = {"least_s": 0.0, "greatest_s": 6.0, "pause_s": 0.3}
+SEGMENT_LIMITS = {"least_s": 0.0, "greatest_s": 4.5, "pause_s": 0.3}
 # Of the published names; the head is tied and has none. Some releases of transformers nest deeper.
 LAYOUT = ("encoder.", "projector.", "language_model.model.layers.",
           "language_model.model.embed_tokens.", "language_model.model.norm.")  # fmt: skip

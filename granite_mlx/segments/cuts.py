@@ -15,8 +15,8 @@ from granite_mlx.segments.limits import SegmentLimits
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-PAD_FRAMES = 30
-"""Silence that stays around speech: the breath before a word, the end of one that dies away."""
+LEAD_FRAMES, PAD_FRAMES = 10, 30
+"""Silence that stays before and behind speech: a soft beginning, an end that dies away."""
 
 GAP_FRAMES = 20
 """A gap within speech that is surely none within a sound: stops close for 0.1 s at most."""
@@ -75,8 +75,8 @@ def first_cut(sounds: Array, limits: FrameLimits, is_end: bool) -> Cut | None:
     n = len(sounds)
     starts, ends = runs(sounds)
     if not len(starts):
-        return Cut(n if is_end else max(1, n - PAD_FRAMES))
-    start = max(0, int(starts[0]) - PAD_FRAMES)
+        return Cut(n if is_end else max(1, n - LEAD_FRAMES))
+    start = max(0, int(starts[0]) - LEAD_FRAMES)
     if start > PAD_FRAMES:
         return Cut(start)
     gaps = [
