@@ -21,6 +21,7 @@ from granite_mlx.segments.activity import (
     Activity,
     Levels,
     activity,
+    runs,
 )
 from granite_mlx.segments.cuts import PAD_FRAMES, Cut, first_cut, frame_limits
 from granite_mlx.segments.joining import Seam
@@ -108,15 +109,11 @@ class Splitter:
             yield from self._step(is_end=True)
 
     def _is_one_piece(self) -> bool:
-        """Whether all is short, and nobody pauses in it."""
+        """Whether all is short, and nobody pauses for long in it."""
         if self._start > self._origin or len(self._levels) > self._limits.greatest:
             return False
-        sounds = activity(self._levels, 0).sounds
-        cut = first_cut(sounds, self._limits, is_end=True)
-        while cut is not None and not cut.is_piece and cut.n_done < len(sounds):
-            sounds = sounds[cut.n_done :]
-            cut = first_cut(sounds, self._limits, is_end=True)
-        return cut is None or not sounds[cut.n_done :].any()
+        starts, ends = runs(activity(self._levels, 0).sounds)
+        return not (starts[1:] - ends[:-1] >= self._limits.long_pause).any()
 
     def _step(self, is_end: bool) -> Iterator[Piece]:
         """Decide about the first samples."""
