@@ -38,6 +38,7 @@ class Reading:
 
     def __init__(self, request: Request, hear: Hear, progress: Progress) -> None:
         self.n_samples = 0  # read so far
+        self.n_channels = 0  # that are listened to
         self.damage: AudioError | None = None
         self._request, self._hear, self._progress = request, hear, progress
         self._channels: list[_Channel] = []
@@ -72,6 +73,7 @@ class Reading:
             for channel in self._channels:
                 yield from self._said(channel.finish())
         self._is_done = True
+        self._channels = []  # and what they had read ahead
 
     @property
     def fraction(self) -> float:
@@ -83,14 +85,9 @@ class Reading:
     @property
     def position(self) -> float:
         """No later piece begins before this sample."""
-        if self._is_done or not self._channels:
-            return math.inf if self._is_done else 0
-        return min(channel.position for channel in self._channels)
-
-    @property
-    def n_channels(self) -> int:
-        """That are listened to."""
-        return len(self._channels)
+        if self._is_done:
+            return math.inf
+        return min((channel.position for channel in self._channels), default=0)
 
     @property
     def quiet(self) -> TranscriptWarning | None:
@@ -103,7 +100,8 @@ class Reading:
         request = self._request
         request.cancel.check()
         if not self._channels:
-            self._channels = [_Channel(n, request, self._hear) for n in range(block.shape[1])]
+            self.n_channels = block.shape[1]
+            self._channels = [_Channel(n, request, self._hear) for n in range(self.n_channels)]
         before, self.n_samples = self.n_samples, self.n_samples + len(block)
         self._loudest = np.maximum(self._loudest, np.abs(block).max(initial=0))
         for n, channel in enumerate(self._channels):
