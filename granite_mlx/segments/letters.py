@@ -66,6 +66,9 @@ class Letters:
         return int(edges[widest]), int(edges[widest + 1])
 
 
+NO_LETTERS = Letters(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 def letters_of(logits: mx.array, frames_per_label: int) -> Letters:
     """(T, n_labels) logits of the character head -> the letters that it is sure of."""
     best = np.array(mx.argmax(logits, axis=-1)).astype(np.int64)

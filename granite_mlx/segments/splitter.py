@@ -25,12 +25,15 @@ from granite_mlx.segments.activity import (
 )
 from granite_mlx.segments.cuts import PAD_FRAMES, Cut, first_cut, frame_limits
 from granite_mlx.segments.joining import Seam
-from granite_mlx.segments.letters import Letters
+from granite_mlx.segments.letters import NO_LETTERS, Letters
 from granite_mlx.segments.limits import SegmentLimits
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Hear: TypeAlias = Callable[[Array], Letters]
 """(n,) samples -> what the character head hears of them."""
+
+FEWEST_SAMPLES = 4 * HOP_SAMPLES
+"""Less holds no letter, and is too short for the features."""
 
 OVERLAP_SHARE, LONGEST_OVERLAP_S = 1 / 4, 3.0
 """Of the greatest length, what two pieces share: a few words."""
@@ -192,7 +195,8 @@ class Splitter:
         return first + int(np.argmin(self._levels[first:last]))
 
     def _listen(self, n_frames: int) -> Letters:
-        return self._hear(self._samples[: n_frames * HOP_SAMPLES])
+        samples = self._samples[: n_frames * HOP_SAMPLES]
+        return self._hear(samples) if len(samples) >= FEWEST_SAMPLES else NO_LETTERS
 
     def _fetch(self) -> None:
         """Take what is waiting."""

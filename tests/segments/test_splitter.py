@@ -173,6 +173,21 @@ def test_din_without_letters_is_dropped() -> None:
     assert [piece.end for piece in split(speech(60))[:-1]] == []
 
 
+@pytest.mark.parametrize("n_left", [1, 100, 160, 330, 500, 800])
+def test_the_ear_is_not_asked_about_next_to_nothing(n_left: int) -> None:
+    """Soft sound in the very last frames, behind a pause."""
+    asked: list[int] = []
+
+    def hear(samples: np.ndarray) -> Letters:
+        asked.append(len(samples))
+        return NOTHING
+
+    soft = speech(1, level=0.002)[:n_left]
+    samples = np.concatenate([speech(9), silence(0.7), soft])
+    assert len(split(samples, hear=hear)) == 1
+    assert all(n >= 640 for n in asked)
+
+
 @pytest.mark.parametrize("n_samples", [0, 1, 159, 160, 161, 639])
 def test_very_short(n_samples: int) -> None:
     pieces = split(speech(1)[:n_samples])
