@@ -104,10 +104,11 @@ def steady(levels: Array) -> Array:
     squares = np.concatenate([[0], np.cumsum(centred**2)])
     mean = (sums[size:] - sums[:-size]) / size
     variance = (squares[size:] - squares[:-size]) / size - mean**2
+    # Where it begins and ends, it jumps: a few frames more.
     edges = np.zeros(n + 1, np.int64)
     first = np.flatnonzero(variance < STEADY_DB**2)
-    np.add.at(edges, first, 1)
-    np.add.at(edges, first + size, -1)
+    np.add.at(edges, np.maximum(0, first - CLICK_FRAMES), 1)
+    np.add.at(edges, np.minimum(n, first + size + CLICK_FRAMES), -1)
     covered: Array = np.cumsum(edges[:-1]) > 0
     return covered
 

@@ -156,6 +156,17 @@ def test_long_stretches_without_speech_give_nothing(nothing: np.ndarray) -> None
     assert last[0] > len(around) / RATE - 3.5
 
 
+@pytest.mark.parametrize("level", [0.003, 0.03, 0.3])
+def test_steady_sounds_begin_and_end_without_a_trace(level: float) -> None:
+    """Whatever part of a frame they begin in, and however near to speech."""
+    for n in range(8):
+        din = [silence(0.31 + n / 300), silence(3 + n / 70, level), silence(0.33 + n / 500)]
+        whole = np.concatenate([speech(6), *din, speech(6, seed=4), *din, speech(3, seed=5)])
+        pieces = spans(split(whole))
+        assert len(pieces) == 3
+        assert sum(end - start for start, end in pieces) < 16.5
+
+
 def test_a_click_is_no_speech() -> None:
     samples = silence(30, 1e-4)
     samples[200_000] = 1.0
