@@ -15,7 +15,7 @@ from granite_mlx.segments.limits import SegmentLimits
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-LEAD_FRAMES, PAD_FRAMES = 10, 30
+LEAD_FRAMES, PAD_FRAMES = 16, 30
 """Silence that stays before and behind speech: a soft beginning, an end that dies away."""
 
 GAP_FRAMES = 20
