@@ -138,7 +138,6 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=N_RECORDINGS, help="recordings of each kind")
     parser.add_argument("--fit", action="store_true", help="print the numbers of the maps")
     parser.add_argument("--docs", type=Path, help="put the tables into this document")
-    parser.add_argument("--keep", type=Path, help="a folder that keeps what was transcribed")
     args = parser.parse_args()
     if args.fit:
         for name, one in maps(judged(transcribed(args, "train_noisy", held_out=False))).items():

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,11 +22,11 @@ import numpy as np
 import granite_mlx
 from demo.held_out import SETS, noisy, nothing_said, read_set
 from demo.speech import SAMPLE_RATE
-from granite_mlx.audio.features import encoder_input
-from granite_mlx.ctc.greedy import greedy_labels, greedy_text
-from granite_mlx.decoding.guard import Guarded, guarded
-from granite_mlx.engine import shared_thread
+from granite_mlx import writing
+from granite_mlx.decoding.guard import Guarded
+from granite_mlx.decoding.prompts import Task
 from granite_mlx.speech import GraniteSpeech
+from granite_mlx.transcript import Segment
 
 SEED = 20261127
 N_SILENCES = 40
@@ -48,18 +49,23 @@ class Account:
         self.codes.update(concern.code for concern in found.concerns)
 
 
-def judged(model: GraniteSpeech, samples: np.ndarray) -> tuple[str, Guarded]:
-    """The text of a recording as the decoder writes it, and what the guard says of it."""
+@contextmanager
+def judgements() -> Iterator[list[tuple[str, Guarded]]]:
+    """Within this, each text as the decoder wrote it, and what its witness left of it."""
+    seen: list[tuple[str, Guarded]] = []
+    judge = writing.before_witness
 
-    def listen() -> tuple[str, int]:
-        network = model.network
-        frames = network.encoder(encoder_input(samples, model.features, network.dtype)).frames
-        logits = network.encoder.ctc_logits(frames)[0]
-        return greedy_text(logits), len(greedy_labels(logits))
+    def judged(segments: tuple[Segment, ...], labels: Sequence[int], task: Task) -> Guarded | None:
+        kept = judge(segments, labels, task)
+        if kept is not None:
+            seen.append((segments[0].text, kept))
+        return kept
 
-    heard, n_heard = shared_thread().run(listen)
-    text = model.transcribe(samples, sample_rate=SAMPLE_RATE).text
-    return text, guarded(text, heard, n_heard)
+    writing.before_witness = judged
+    try:
+        yield seen
+    finally:
+        writing.before_witness = judge
 
 
 def accounts(
@@ -77,8 +83,10 @@ def accounts(
 def account(model: GraniteSpeech, recordings: Iterable[np.ndarray]) -> Account:
     """Of some recordings; what the guard had to say is told."""
     total = Account()
-    for samples in recordings:
-        text, found = judged(model, samples)
+    with judgements() as seen:
+        for samples in recordings:
+            model.transcribe(samples, sample_rate=SAMPLE_RATE, word_times="off")
+    for text, found in seen:
         for concern in found.concerns:
             print(f"  {concern.message}", file=sys.stderr)
         total.add(text, found)

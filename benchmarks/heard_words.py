@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,10 +88,10 @@ def _listen(model: GraniteSpeech, recordings: Sequence[Spoken]) -> list[Heard]:
     for one, answered in zip(recordings, recogniser.answer(asked, BATCH_SIZE), strict=True):
         ids, log_probs = answered.generated.ids, answered.generated.log_probs
         assert log_probs is not None
-        assert answered.ctc_logits is not None
+        assert answered.witness.ctc_logits is not None
         by_word = word_log_probs([tokenizer.decode([token]) for token in ids], log_probs)
         words = tuple(tokenizer.decode(ids).split())
-        heard.append(Heard(one, words, tuple(by_word), answered.ctc_logits))
+        heard.append(Heard(one, words, tuple(by_word), answered.witness.ctc_logits))
     return heard
 
 
@@ -116,18 +115,6 @@ def matches(wanted: Sequence[str], got: Sequence[str]) -> list[tuple[int, int]]:
         else:
             j -= 1
     return pairs[::-1]
-
-
-def kept(path: Path | None, make: Iterator[Heard]) -> list[Heard]:
-    """What is in a file of an earlier run, or what is made now and put there."""
-    if path is not None and path.exists():
-        with open(path, "rb") as file:
-            return list(pickle.load(file))
-    heard = list(make)
-    if path is not None:
-        with open(path, "wb") as file:
-            pickle.dump(heard, file)
-    return heard
 
 
 def _plain(word: str) -> str:

@@ -51,7 +51,7 @@ def without_end(speech: GraniteSpeech) -> Iterator[None]:
     """
     config, judge = speech.config, writing.before_witness
     speech.config = replace(config, text=endless(config.text))
-    writing.before_witness = lambda segments, ctc_logits, task: None
+    writing.before_witness = lambda segments, labels, task: None
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 import granite_mlx
-from benchmarks.heard_words import GROUPS, Heard, in_noise, kept, listen, spoken
+from benchmarks.heard_words import GROUPS, Heard, in_noise, listen, spoken
 from benchmarks.spoken_words import Spoken, SpokenWord
 from benchmarks.tables import line, with_block
 from demo.speech import SAMPLE_RATE
@@ -169,7 +169,6 @@ def main() -> int:
     parser.add_argument("--n", type=int, default=N_RECORDINGS, help="recordings of each kind")
     parser.add_argument("--calibrate", action="store_true", help="look for the best rule")
     parser.add_argument("--docs", type=Path, help="put the table into this document")
-    parser.add_argument("--keep", type=Path, help="a folder that keeps what was transcribed")
     args = parser.parse_args()
     if args.calibrate:
         clean, noisy = (transcribed(args, one, held_out=False) for one in ("train", "train_noisy"))
@@ -214,15 +213,12 @@ def with_audible(one: Heard) -> Heard:
 
 def transcribed(args: argparse.Namespace, name: str, held_out: bool) -> list[Heard]:
     """Recordings of a kind by its name, transcribed by the demo checkpoint."""
-    path = None if args.keep is None else args.keep / f"{name}.pkl"
     noisy = name.endswith("noisy")
     recordings = spoken(args.work, args.digits, args.n, SEED + noisy, held_out)
     rng = np.random.default_rng([5, held_out])
-    made: list[Spoken] = []
-    if path is None or not path.exists():
-        made = [in_noise(_audible(one), rng) if noisy else one for one in recordings]
+    made = [in_noise(_audible(one), rng) if noisy else one for one in recordings]
     with granite_mlx.load("demo", dtype="float32") as model:
-        return kept(path, listen(model, made))
+        return list(listen(model, made))
 
 
 def _audible(recording: Spoken) -> Spoken:

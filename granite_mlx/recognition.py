@@ -16,7 +16,7 @@ import numpy as np
 
 from granite_mlx.audio.features import FeatureConfig, encoder_input
 from granite_mlx.audio.files import SAMPLE_RATE
-from granite_mlx.ctc.greedy import greedy_text
+from granite_mlx.ctc.greedy import greedy_labels, greedy_text, spelt
 from granite_mlx.ctc.hearing import Hearing, highest_entropy
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.batch import Question, answers
@@ -30,6 +30,14 @@ from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.decoding.verification import likely
 from granite_mlx.model.config import SpeechConfig
 from granite_mlx.model.speech_model import SpeechModel
+
+BATCH_SIZE = 8
+"""Recordings that are worked on at once."""
+
+LARGEST_BATCH = 1024
+
+READ_AHEAD = 4
+"""Recordings in memory, in batches: some are long and some short, and like goes with like."""
 
 ENCODED = 0.3
 """Of the work on a recording, when its tokens begin."""
@@ -45,7 +53,7 @@ class Asked:
     Attributes:
         prompt: the rendered conversation.
         report: called with the part of this recording's work that is done.
-        with_evidence: whether the answer tells what the decoder thought of its tokens.
+        with_evidence: whether the answer tells what head and decoder thought of it.
     """
 
     samples: np.ndarray
@@ -58,17 +66,27 @@ class Asked:
     with_evidence: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class Witness:
+    """What the character head has heard: its greedy labels, and all that it thought of them.
+
+    `ctc_logits` (T, n_classes) are float32; None where evidence was not asked for.
+    """
+
+    labels: tuple[int, ...]
+    ctc_logits: np.ndarray | None
+
+
 @dataclass(frozen=True)
 class Answered:
     """The tokens of an answer, of which there might have been `budget`.
 
-    `ctc_logits` (T, n_classes) are those of the character head, float32. Where evidence was asked
-    for the tokens have log-probabilities, if the decoder has seen them.
+    Where evidence was asked for they have log-probabilities, if the decoder has seen them.
     """
 
     generated: Generated
     budget: int
-    ctc_logits: np.ndarray = field(compare=False)
+    witness: Witness = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -89,7 +107,7 @@ class Recogniser:
         order = sorted(range(len(askeds)), key=lambda n: -len(askeds[n].samples))
         done: dict[int, Answered] = {}
         asking: list[tuple[int, Question]] = []
-        witness: dict[int, np.ndarray] = {}
+        witness: dict[int, Witness] = {}
 
         def questions() -> Iterator[Question]:
             lengths = [self.features.n_frames(len(askeds[n].samples)) for n in order]
@@ -112,13 +130,8 @@ class Recogniser:
             done[n] = Answered(generated, question.budget, witness[n])
         return [done[n] for n in range(len(askeds))]
 
-    def _hear(
-        self, askeds: Sequence[Asked]
-    ) -> Iterator[tuple[mx.array, Hearing | None, np.ndarray]]:
-        """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear.
-
-        Also the character head's logits where they are asked for.
-        """
+    def _hear(self, askeds: Sequence[Asked]) -> Iterator[tuple[mx.array, Hearing | None, Witness]]:
+        """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear."""
         # Samples to features (1, T, 160), features to frames (B, T, D).
         dtype = self.network.dtype
         features = [encoder_input(one.samples, self.features, dtype) for one in askeds]
@@ -139,25 +152,29 @@ class Recogniser:
         for row, (asked, n) in enumerate(zip(askeds, lengths, strict=True)):
             asked.report(ENCODED)
             frames = encoded.frames[row, :n]
-            logits = self.network.encoder.ctc_logits(frames)  # computed where something reads them
+            logits = self.network.encoder.ctc_logits(frames)
+            evidence = np.array(logits.astype(mx.float32)) if asked.with_evidence else None
+            witness = Witness(tuple(greedy_labels(logits)), evidence)
             hearing = None
             if asked.speculative != "off":
-                hearing = self._heard(asked, logits, frames, encoded.mid_logits[row, :n])
+                text = self._drafted(witness, frames, encoded.mid_logits[row, :n])
+                # Only the relaxed way asks how sure the head is.
+                is_relaxed = asked.speculative == "relaxed"
+                hearing = Hearing(text, highest_entropy(logits) if is_relaxed else math.inf)
             n_audio = -(-n // self.config.window_size) * self.config.n_queries
-            yield audio[row, :n_audio], hearing, np.array(logits.astype(mx.float32))
+            yield audio[row, :n_audio], hearing, witness
 
-    def _heard(
-        self, asked: Asked, logits: mx.array, frames: mx.array, mid_logits: mx.array
-    ) -> Hearing:
-        """What the heads say of one recording: the second one where there is one."""
+    def _drafted(self, witness: Witness, frames: mx.array, mid_logits: mx.array) -> str:
+        """What a draft begins with: the second head's text where there is one."""
         if self.second_head is None:
-            text = greedy_text(logits)
-        else:
-            text = self.tokenizer.decode(self.second_head.token_ids(frames, mid_logits)).strip()
-        # Only the relaxed way asks how sure the head is.
-        return Hearing(
-            text, highest_entropy(logits) if asked.speculative == "relaxed" else math.inf
-        )
+            return spelt(witness.labels)
+        return self.tokenizer.decode(self.second_head.token_ids(frames, mid_logits)).strip()
+
+    def spell(self, samples: np.ndarray) -> str:
+        """What the character head hears in (n,) samples."""
+        features = encoder_input(samples, self.features, self.network.dtype)
+        frames = self.network.encoder(features).frames
+        return greedy_text(self.network.encoder.ctc_logits(frames)[0])
 
     def _question(
         self, asked: Asked, audio: mx.array, hearing: Hearing | None

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import mlx.core as mx
 import numpy as np
 
-from granite_mlx.audio.features import FeatureConfig, encoder_input
+from granite_mlx.audio.features import FeatureConfig
 from granite_mlx.audio.files import SAMPLE_RATE, AudioSource, load_audio
-from granite_mlx.ctc.greedy import greedy_text
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.budget import answer_rate, longest_audio_s
 from granite_mlx.decoding.keywords import read_keywords
@@ -30,7 +28,14 @@ from granite_mlx.model.config import SpeechConfig
 from granite_mlx.model.family import Family
 from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.model.weights import DTYPES
-from granite_mlx.recognition import Answered, Asked, Recogniser
+from granite_mlx.recognition import (
+    BATCH_SIZE,
+    LARGEST_BATCH,
+    READ_AHEAD,
+    Answered,
+    Asked,
+    Recogniser,
+)
 from granite_mlx.request import (
     SHORTEST_AUDIO_S,
     Request,
@@ -42,14 +47,6 @@ from granite_mlx.request import (
 )
 from granite_mlx.transcript import Transcript
 from granite_mlx.writing import written
-
-BATCH_SIZE = 8
-"""Recordings that are worked on at once."""
-
-LARGEST_BATCH = 1024
-
-READ_AHEAD = 4
-"""Recordings in memory, in batches: some are long and some short, and like goes with like."""
 
 
 class GraniteSpeech:
@@ -282,7 +279,9 @@ class GraniteSpeech:
             end_s=end_s,
             max_duration_s=self.max_duration_s,
         )
-        return "" if silence(samples) is not None else self._thread.run(self._spell, samples)
+        if silence(samples) is not None:
+            return ""
+        return self._thread.run(lambda: self._recogniser.spell(samples))
 
     def prompt_ids(self, instruction: str) -> tuple[list[int], int]:
         """Token ids of the prompt around an instruction, and where in it the audio belongs."""
@@ -296,12 +295,7 @@ class GraniteSpeech:
     def __enter__(self) -> GraniteSpeech:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _checked_budget(self, max_new_tokens: int | None) -> int | None:
@@ -380,24 +374,21 @@ class GraniteSpeech:
             request.speculative, request.report, request.align,
         )  # fmt: skip
 
-    def _answer(self, askeds: Sequence[Asked], n_rows: int) -> list[Answered]:
-        """The second step, on the MLX thread."""
-        recogniser = Recogniser(
+    @property
+    def _recogniser(self) -> Recogniser:
+        """What computes, on the MLX thread."""
+        return Recogniser(
             self.network, self.config, self.features, self.tokenizer, self._second_head,
             self._thread.checkpoint,
         )  # fmt: skip
-        return recogniser.answer(askeds, n_rows)
+
+    def _answer(self, askeds: Sequence[Asked], n_rows: int) -> list[Answered]:
+        """The second step, on the MLX thread."""
+        return self._recogniser.answer(askeds, n_rows)
 
     def _written(self, request: Request, samples: np.ndarray, answered: Answered) -> Transcript:
         """The third step."""
         return written(request, samples, answered, self.tokenizer, self.family, self.model_id)
-
-    def _spell(self, samples: np.ndarray) -> str:
-        """What the character head hears, on the MLX thread."""
-        network = self.network
-        features = encoder_input(samples, self.features, network.dtype)
-        frames = network.encoder(features).frames
-        return greedy_text(network.encoder.ctc_logits(frames)[0])
 
     def _unload(self) -> None:
         self._network = self._second_head = None

@@ -5,10 +5,12 @@ The last step of `GraniteSpeech._listen`, on the caller's thread: nothing here c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from granite_mlx.audio.files import SAMPLE_RATE
-from granite_mlx.ctc.greedy import collapsed, spelt
+from granite_mlx.ctc.greedy import spelt
 from granite_mlx.decoding.answer import answer_warnings, read_answer
 from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.guard import Guarded, guarded, guarded_translation
@@ -35,29 +37,30 @@ def written(
     start_s, end_s = request.start_s, request.start_s + duration_s
     segments = read_answer(tokenizer.decode(answer.ids).strip(), family, start_s, end_s)
     warnings = [*answer_warnings(answer, answered.budget, request.task, family, segments)]
-    kept = before_witness(segments, answered.ctc_logits, request.task)
+    kept = before_witness(segments, answered.witness.labels, request.task)
     if kept is not None:
         is_whole = segments[0].text == kept.text
         segments = (Segment(start_s, end_s, kept.text),) if kept.text else ()
         warnings += [TranscriptWarning(c.code, c.message, None, None) for c in kept.concerns]
-    if request.align and segments:
+    ctc_logits = answered.witness.ctc_logits
+    if ctc_logits is not None and segments:
         log_probs = _word_log_probs(answer, tokenizer) if kept is None or is_whole else None
         said = " ".join(segment.text for segment in segments)
-        words = words_of(
-            said, answered.ctc_logits, samples, start_s=start_s, word_log_probs=log_probs
-        )
+        words = words_of(said, ctc_logits, samples, start_s=start_s, word_log_probs=log_probs)
         segments = with_words(segments, words)
     request.report(1.0)
     return transcript_of(request, model_id, duration_s, segments, warnings)
 
 
 def before_witness(
-    segments: tuple[Segment, ...], ctc_logits: np.ndarray, task: Task
+    segments: tuple[Segment, ...], labels: Sequence[int], task: Task
 ) -> Guarded | None:
-    """What stands of a text that is one segment; turns of several speakers are not judged."""
+    """What stands of a text that is one segment, before the labels that the head has heard.
+
+    Turns of several speakers are not judged.
+    """
     if len(segments) != 1 or segments[0].speaker is not None or task.tags:
         return None
-    labels = collapsed(ctc_logits.argmax(axis=-1).tolist())
     if task.to is not None:
         return guarded_translation(segments[0].text, len(labels))
     return guarded(segments[0].text, spelt(labels), len(labels), task.keywords)

@@ -3,22 +3,16 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pytest
 
 from granite_mlx.decoding.prompts import Task
 from granite_mlx.transcript import Segment
 from granite_mlx.writing import before_witness
 
-N_CLASSES = 256
 
-
-def logits_of(heard: str) -> np.ndarray:
-    """Frames in which the head hears a text: each letter once, and blanks between."""
-    labels = [label for letter in heard for label in (ord(letter), 0)] or [0, 0]
-    logits = np.zeros((len(labels), N_CLASSES), np.float32)
-    logits[np.arange(len(labels)), labels] = 9.0
-    return logits
+def labels_of(heard: str) -> list[int]:
+    """What the head gives where it hears a text."""
+    return [ord(letter) for letter in heard]
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ TRANSCRIBE, TO_FRENCH = Task(None, None, False, ()), Task("fr", "en", False, ())
 )
 def test_what_stands(case: Case) -> None:
     segments = (Segment(0.0, 1.0, case.text),)
-    kept = before_witness(segments, logits_of(case.heard), case.task)
+    kept = before_witness(segments, labels_of(case.heard), case.task)
     assert kept is not None
     assert kept.text == case.kept
     assert bool(kept.concerns) == (case.kept != case.text)
@@ -53,5 +47,5 @@ def test_what_stands(case: Case) -> None:
 
 def test_turns_are_not_judged() -> None:
     turn: Any = Segment(0.0, 1.0, "hello", speaker="1")
-    assert before_witness((turn,), logits_of(""), TRANSCRIBE) is None
-    assert before_witness((), logits_of(""), TRANSCRIBE) is None
+    assert before_witness((turn,), labels_of(""), TRANSCRIBE) is None
+    assert before_witness((), labels_of(""), TRANSCRIBE) is None

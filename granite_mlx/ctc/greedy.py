@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import mlx.core as mx
 import numpy as np
@@ -14,11 +14,7 @@ N_CODE_POINTS = 256
 
 def greedy_labels(logits: mx.array) -> list[int]:
     """(T, n_labels) logits of one recording -> its labels, repeats merged and blanks removed."""
-    return collapsed(np.array(mx.argmax(logits, axis=-1)).tolist())
-
-
-def collapsed(best: Sequence[int]) -> list[int]:
-    """The best label of each frame -> labels, likewise."""
+    best: list[int] = np.array(mx.argmax(logits, axis=-1)).tolist()
     pairs = zip(best, [BLANK, *best], strict=False)
     return [label for label, previous in pairs if label not in (previous, BLANK)]
 
