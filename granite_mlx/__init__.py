@@ -17,11 +17,16 @@ from granite_mlx.errors import (
     ConversionError,
     GraniteError,
     LanguageError,
+    RecognitionError,
     UnsupportedModelError,
 )
 
 if TYPE_CHECKING:
+    from granite_mlx.cancelling import CancelToken
+    from granite_mlx.engine import Cancelled
     from granite_mlx.loading import load
+    from granite_mlx.ranges import Range
+    from granite_mlx.segments.limits import SegmentLimits
     from granite_mlx.speech import GraniteSpeech
     from granite_mlx.transcript import (
         KeywordReport,
@@ -37,13 +42,18 @@ __version__ = "0.1.0"
 __all__ = [
     "AudioError",
     "AudioTooLongError",
+    "CancelToken",
+    "Cancelled",
     "CheckpointError",
     "ConversionError",
     "GraniteError",
     "GraniteSpeech",
     "KeywordReport",
     "LanguageError",
+    "Range",
+    "RecognitionError",
     "Segment",
+    "SegmentLimits",
     "SubtitleOptions",
     "Transcript",
     "TranscriptWarning",
@@ -54,6 +64,10 @@ __all__ = [
 ]
 
 _LAZY = {
+    "CancelToken": "granite_mlx.cancelling",
+    "Cancelled": "granite_mlx.engine",
+    "Range": "granite_mlx.ranges",
+    "SegmentLimits": "granite_mlx.segments.limits",
     "GraniteSpeech": "granite_mlx.speech",
     "load": "granite_mlx.loading",
     "KeywordReport": "granite_mlx.transcript",

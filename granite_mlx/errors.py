@@ -6,7 +6,8 @@
     ├── CheckpointError          the model's files are missing, damaged or inconsistent
     │   └── UnsupportedModelError  another architecture, or a setting that we do not compute
     ├── ConversionError          a conversion cannot be made, or lost more quality than allowed
-    └── LanguageError            an unknown language, or a pair that the model does not translate
+    ├── LanguageError            an unknown language, or a pair that the model does not translate
+    └── RecognitionError         the model failed on every part of a recording
 
 Wrong arguments raise ``ValueError`` or ``TypeError`` as everywhere in Python.
 Every message says what is wrong, where, and what to do about it.
@@ -19,6 +20,7 @@ __all__ = [
     "ConversionError",
     "GraniteError",
     "LanguageError",
+    "RecognitionError",
     "UnsupportedModelError",
 ]
 
@@ -49,3 +51,7 @@ class ConversionError(GraniteError):
 
 class LanguageError(GraniteError):
     """A language is unknown, or the model does not translate the given pair."""
+
+
+class RecognitionError(GraniteError):
+    """The model failed on every part of a recording, for lack of memory say."""

@@ -33,6 +33,7 @@ from granite_mlx.model.weights import (
     weights_bytes,
 )
 from granite_mlx.request import SHORTEST_AUDIO_S
+from granite_mlx.segments.limits import read_segment_limits
 from granite_mlx.speech import GraniteSpeech
 
 CACHE_LIMIT_BYTES = 1 << 30
@@ -171,8 +172,9 @@ def open_unread(
         folder / SECOND_HEAD_NAME, config.encoder.hidden_dim, config.text.vocab_size, floating
     )
     speech = GraniteSpeech(
-        checkpoint.model_id, family, config, features, tokenizer, network, thread, head
-    )
+        checkpoint.model_id, family, config, features, tokenizer, network, thread, head,
+        read_segment_limits(folder),
+    )  # fmt: skip
     _check_sizes(speech, folder)
     return UnreadModel(speech, headers, floating, source_of)
 

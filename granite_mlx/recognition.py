@@ -30,17 +30,19 @@ from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.decoding.verification import likely
 from granite_mlx.model.config import SpeechConfig
 from granite_mlx.model.speech_model import SpeechModel
+from granite_mlx.segments.activity import FRAMES_PER_S
+from granite_mlx.segments.letters import Letters, letters_of
 
 BATCH_SIZE = 8
-"""Recordings that are worked on at once."""
+"""Segments that are worked on at once."""
 
 LARGEST_BATCH = 1024
 
-READ_AHEAD = 4
-"""Recordings in memory, in batches: some are long and some short, and like goes with like."""
-
 ENCODED = 0.3
 """Of the work on a recording, when its tokens begin."""
+
+MOST_FRAMES = 3000
+"""Of recordings that are encoded together, padding included: 60 s, so that memory is bounded."""
 
 MOST_PADDING = 0.1
 """Of the frames of recordings that are encoded together, those that may be padding."""
@@ -116,6 +118,8 @@ class Recogniser:
                 heard = self._hear([askeds[n] for n in members])
                 for n, (audio, hearing, witness[n]) in zip(members, heard, strict=True):
                     question, text = self._question(askeds[n], audio, hearing)
+                    if not witness[n].labels:
+                        text = ""  # nothing was heard; the decoder might make something up
                     if text is None:
                         asking.append((n, question))
                         yield question
@@ -172,9 +176,18 @@ class Recogniser:
 
     def spell(self, samples: np.ndarray) -> str:
         """What the character head hears in (n,) samples."""
+        return greedy_text(self._ctc_logits(samples))
+
+    def letters(self, samples: np.ndarray) -> Letters:
+        """Likewise, and when."""
+        logits = self._ctc_logits(samples)
+        found = letters_of(logits, round(FRAMES_PER_S / self.features.frames_per_second))
+        self.checkpoint()
+        return found
+
+    def _ctc_logits(self, samples: np.ndarray) -> mx.array:
         features = encoder_input(samples, self.features, self.network.dtype)
-        frames = self.network.encoder(features).frames
-        return greedy_text(self.network.encoder.ctc_logits(frames)[0])
+        return self.network.encoder.ctc_logits(self.network.encoder(features).frames)[0]
 
     def _question(
         self, asked: Asked, audio: mx.array, hearing: Hearing | None
@@ -215,7 +228,8 @@ def groups(lengths: Sequence[int], n_most: int) -> Iterator[range]:
         while end < min(len(lengths), start + n_most):
             n_real += lengths[end]
             n_computed = lengths[start] * (end + 1 - start)
-            if n_computed - n_real > MOST_PADDING * n_computed:
+            is_too_much = end > start and n_computed > MOST_FRAMES
+            if is_too_much or n_computed - n_real > MOST_PADDING * n_computed:
                 break
             end += 1
         yield range(start, end)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 
 from granite_mlx.audio.files import SAMPLE_RATE, AudioSource
+from granite_mlx.audio.stream import Part
+from granite_mlx.cancelling import CancelToken
 from granite_mlx.decoding.keywords import read_keywords, report_keywords
 from granite_mlx.decoding.languages import spoken_language
 from granite_mlx.decoding.prompts import Task, tags_for
 from granite_mlx.decoding.sampling import Sampler
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.word_times import WordTimes, checked_word_times
+from granite_mlx.ranges import Stretch
+from granite_mlx.segments.limits import SegmentLimits
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 
 SHORTEST_AUDIO_S = 0.04
@@ -25,28 +30,73 @@ SILENCE_PEAK = 1 / 32768
 """A recording in which no sample exceeds the smallest step of 16 bits is silent."""
 
 
+Channels = Literal["mixed", "separate"]
+"""Channels are averaged, or each one is transcribed by itself."""
+
+
 @dataclass(frozen=True)
 class Request:
     """One recording and what is wanted of it, checked.
 
-    `align` asks when each word is said.
+    Attributes:
+        stretches: what is asked of each part, from the recording's beginning on.
+        limits: of its segments, with which everything that is asked fits the model's context.
+        align: whether it is asked when each word is said.
     """
 
     audio: AudioSource
     sample_rate: int | None
-    start_s: float
-    end_s: float | None
-    task: Task
+    part: Part
+    stretches: tuple[Stretch, ...]
     sampler: Sampler
     max_new_tokens: int | None
     speculative: Speculative
-    on_progress: Callable[[float], None] | None
+    limits: SegmentLimits
+    channels: Channels = "mixed"
+    cancel: CancelToken = field(default_factory=CancelToken)
+    on_progress: Callable[[float], None] | None = None
     align: bool = False
 
+    @property
+    def task(self) -> Task:
+        """What is asked of the whole: what all parts have in common."""
+        inside = [one.task for one in self.stretches]
+        spoken = {task.spoken for task in inside}
+        return replace(
+            inside[0],
+            spoken=spoken.pop() if len(spoken) == 1 else None,
+            keywords=tuple(dict.fromkeys(term for task in inside for term in task.keywords)),
+        )
+
+
+def checked_channels(channels: str) -> Channels:
+    """ValueError for another name."""
+    if channels in ("mixed", "separate"):
+        return cast(Channels, channels)
+    raise ValueError(f"channels must be mixed or separate, not {channels!r}.")
+
+
+class Progress:
+    """Tells a caller how far the work is: the fraction never goes back.
+
+    `raised` is what the caller's function raised, which ends the work and is nobody's failure.
+    """
+
+    def __init__(self, on_progress: Callable[[float], None] | None) -> None:
+        self.fraction = 0.0
+        self.raised: BaseException | None = None
+        self._on_progress = on_progress
+
     def report(self, fraction: float) -> None:
-        """Tell the caller how far the work is."""
-        if self.on_progress is not None:
-            self.on_progress(fraction)
+        """Of the whole recording, what is done."""
+        self.fraction = max(self.fraction, fraction)
+        if self._on_progress is None:
+            return
+        try:
+            self._on_progress(self.fraction)
+        except BaseException as error:
+            self.raised = error
+            raise
 
 
 class SharedProgress:

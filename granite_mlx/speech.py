@@ -1,55 +1,45 @@
-"""A loaded model: transcribe, translate.
+"""A loaded model: transcribe, stream, translate.
 
-`GraniteSpeech._listen` is the whole path from a recording to its transcript, in numbered steps.
+The whole path from a recording to its segments is `Listener.listen` in listening.py, in numbered
+steps; here are the questions and the forms of the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-import mlx.core as mx
 import numpy as np
 
-from granite_mlx.audio.features import FeatureConfig
-from granite_mlx.audio.files import SAMPLE_RATE, AudioSource, load_audio
-from granite_mlx.ctc.second_head import SecondHead
-from granite_mlx.decoding.budget import answer_rate, longest_audio_s
+from granite_mlx.audio.files import AudioSource, load_audio
+from granite_mlx.audio.stream import Part
+from granite_mlx.cancelling import CancelToken
 from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import translation_pair
-from granite_mlx.decoding.prompts import Task, instruction, system_prompt
+from granite_mlx.decoding.prompts import Task
 from granite_mlx.decoding.sampling import make_sampler
 from granite_mlx.decoding.speculative import Speculative, draft_use
-from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.decoding.word_times import WordTimes
-from granite_mlx.engine import MLXThread
 from granite_mlx.errors import GraniteError
-from granite_mlx.model.config import SpeechConfig
-from granite_mlx.model.family import Family
-from granite_mlx.model.speech_model import SpeechModel
-from granite_mlx.model.weights import DTYPES
-from granite_mlx.recognition import (
-    BATCH_SIZE,
-    LARGEST_BATCH,
-    READ_AHEAD,
-    Answered,
-    Asked,
-    Recogniser,
-)
+from granite_mlx.listening import Listening
+from granite_mlx.loaded import LoadedModel
+from granite_mlx.ranges import Range, stretches
+from granite_mlx.recognition import BATCH_SIZE, LARGEST_BATCH
 from granite_mlx.request import (
-    SHORTEST_AUDIO_S,
+    Channels,
     Request,
     SharedProgress,
+    checked_channels,
     silence,
-    transcript_of,
     transcription,
     whole_number,
 )
-from granite_mlx.transcript import Transcript
-from granite_mlx.writing import written
+from granite_mlx.segments.limits import SegmentLimits
+from granite_mlx.transcript import Segment, Transcript
 
 
-class GraniteSpeech:
+class GraniteSpeech(LoadedModel):
     """A loaded model. Its methods may be called from any thread.
 
     Recordings are read on the caller's thread; what MLX computes runs on one thread, for one
@@ -57,45 +47,8 @@ class GraniteSpeech:
 
     Made by `granite_mlx.load`. A ``with`` block, or `close`, frees its memory. `model_id` is
     "demo", a Hugging Face id, or the folder as it was given; `family` decides what the model is
-    asked.
+    asked, and `segment_limits` where a long recording is cut.
     """
-
-    def __init__(
-        self,
-        model_id: str,
-        family: Family,
-        config: SpeechConfig,
-        features: FeatureConfig,
-        tokenizer: SpeechTokenizer,
-        network: SpeechModel,
-        thread: MLXThread,
-        second_head: SecondHead | None = None,
-    ) -> None:
-        self.model_id = model_id
-        self.config = config
-        self.features = features
-        self.tokenizer = tokenizer
-        self._network: SpeechModel | None = network
-        self.family = family
-        self._thread = thread
-        self._second_head = second_head
-
-    @property
-    def network(self) -> SpeechModel:
-        """The weights, for work on the MLX thread. RuntimeError once the model is closed."""
-        if self._network is None:
-            raise RuntimeError(f"the model {self.model_id} is closed; load it again.")
-        return self._network
-
-    @property
-    def dtype(self) -> str:
-        """The weights' type: "bfloat16", say."""
-        return next(name for name, dtype in DTYPES.items() if dtype == self.network.dtype)
-
-    @property
-    def max_duration_s(self) -> float:
-        """The longest recording, in seconds, that a plain transcription takes."""
-        return self._longest_audio_s(Task(), None)
 
     def transcribe(
         self,
@@ -114,9 +67,13 @@ class GraniteSpeech:
         speculative: Speculative = "exact",
         start_s: float = 0.0,
         end_s: float | None = None,
+        channels: Channels = "mixed",
+        ranges: Sequence[Range] = (),
+        segments: SegmentLimits | None = None,
+        cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> Transcript:
-        """Write down what is said in a recording.
+        """Write down what is said in a recording of any length.
 
         Args:
             audio: a path, the bytes of a file, a binary file object, or an array of samples of
@@ -127,7 +84,7 @@ class GraniteSpeech:
                 models after 4.0 are told it, 4.1 only when `punctuate` is set.
             punctuate: ask for punctuation and capital letters.
             speakers: make a segment of each speaker's turn (4.1-2b-plus only). The model does not
-                tell a turn's times: they are those of its words, or of the whole recording.
+                tell a turn's times: they are those of its words, or of the stretch around it.
             word_times: "aligned" finds when each word is said, and how probably it is right, from
                 what the encoder's character head hears; there are none where the head cannot
                 spell the text. "model" asks the model itself (4.1-2b-plus only, and not with
@@ -135,30 +92,77 @@ class GraniteSpeech:
             temperature: 0 takes the most probable token; above 0 tokens are sampled.
             top_p: sample from the smallest set of tokens with this probability.
             seed: makes sampling repeatable.
-            max_new_tokens: the most tokens of text; None lets the duration decide.
+            max_new_tokens: the most tokens of text of a segment; None lets its duration decide.
             speculative: "exact" lets the decoder verify what the encoder's character head has
                 heard, many tokens at once; the text is the decoder's own, only sooner. "relaxed"
                 is IBM's way: what the head is sure of, or the decoder finds likely, stands.
                 "off" writes token by token, as sampling always does.
             start_s: where to begin, in seconds.
             end_s: where to end, in seconds; None is the recording's end.
+            channels: "separate" transcribes each channel by itself: its segments have the speaker
+                "channel 1" and so on, and come in the order in which they begin.
+            ranges: parts of the recording with another language, task or list of keywords.
+            segments: where to cut; None takes what suits the model.
+            cancel: stops the work from any thread; this call then raises `Cancelled`.
             on_progress: called with a fraction from 0 to 1, on the MLX thread or the caller's.
 
         Raises:
-            AudioError: the recording cannot be read.
-            AudioTooLongError: it does not fit the model's context.
+            AudioError: the recording cannot be read. Damage behind a complete segment is a
+                warning, and so is a segment that fails.
+            RecognitionError: every segment failed.
             LanguageError: `language` is unknown or not one that the model hears.
             TypeError: `keywords` is a bare string, or `audio` of a wrong type.
             ValueError: any other option out of range or not for this model, or an empty keyword.
         """
         task = transcription(keywords, language, punctuate, speakers, word_times)
-        sampler = make_sampler(temperature, top_p, seed)
-        request = Request(
-            audio, sample_rate, start_s, end_s, task, sampler,
-            self._checked_budget(max_new_tokens), draft_use(speculative, temperature), on_progress,
-            word_times == "aligned",
+        return self._transcript(
+            self._request(
+                task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
+                max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
+                word_times == "aligned",
+            )
         )  # fmt: skip
-        return self._listen(request)
+
+    def stream(
+        self,
+        audio: AudioSource,
+        *,
+        to: str | None = None,
+        sample_rate: int | None = None,
+        keywords: Iterable[str] | Path | None = None,
+        language: str | None = None,
+        punctuate: bool = False,
+        speakers: bool = False,
+        word_times: WordTimes = "aligned",
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        max_new_tokens: int | None = None,
+        speculative: Speculative = "exact",
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        channels: Channels = "mixed",
+        ranges: Sequence[Range] = (),
+        segments: SegmentLimits | None = None,
+        cancel: CancelToken | None = None,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Iterator[Segment]:
+        """The segments of `transcribe`, or of `translate` where `to` is given, as they come.
+
+        Each is final. Options and errors are those of the two; options are checked at once, and
+        the recording is opened when the first segment is asked for. Damage behind a complete
+        segment raises AudioError behind the last one.
+        """
+        task = transcription(keywords, language, punctuate, speakers, word_times)
+        if to is not None:
+            task = _translation(to, language, punctuate, keywords)
+        return self._segments(
+            self._request(
+                task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
+                max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
+                word_times == "aligned",
+            )
+        )  # fmt: skip
 
     def transcribe_batch(
         self,
@@ -175,8 +179,12 @@ class GraniteSpeech:
         seed: int | None = None,
         max_new_tokens: int | None = None,
         speculative: Speculative = "exact",
+        channels: Channels = "mixed",
+        segments: SegmentLimits | None = None,
         batch_size: int = BATCH_SIZE,
+        cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
+        on_result: Callable[[int, Transcript | Exception], None] | None = None,
     ) -> list[Transcript | GraniteError | TypeError | ValueError]:
         """Write down what is said in many recordings, several at a time.
 
@@ -185,9 +193,11 @@ class GraniteSpeech:
 
         Args:
             audio: recordings, each as in `transcribe`. They are read some at a time.
-            batch_size: the most recordings that are worked on at once. Each takes memory for its
+            batch_size: the most segments that are worked on at once. Each takes memory for its
                 keys and values: 160 kB a token for IBM's model in float32, half of it in bfloat16.
             on_progress: called with a fraction of the whole, on the MLX thread or the caller's.
+            on_result: called on the caller's thread with the place of a recording in the list and
+                what is returned for it, in order, each as soon as it is known.
 
         The other arguments are those of `transcribe`, for every recording.
 
@@ -202,23 +212,26 @@ class GraniteSpeech:
             raise TypeError("audio must be a list of recordings; transcribe takes a single one.")
         batch_size = whole_number("batch_size", batch_size, LARGEST_BATCH)
         task = transcription(keywords, language, punctuate, speakers, word_times)
-        budget, drafts = self._checked_budget(max_new_tokens), draft_use(speculative, temperature)
-        # What is wrong with the options is no single recording's error.
-        self._checked_limit_s(task, budget)
-        make_sampler(temperature, top_p, seed)
         recordings = list(audio)
         progress = SharedProgress(len(recordings), on_progress)
-        requests = [
-            Request(
-                one, sample_rate, 0.0, None, task, make_sampler(temperature, top_p, seed), budget,
-                drafts, progress.of(n), word_times == "aligned",
-            )
+        request = partial(
+            self._request, task, sample_rate=sample_rate, part_s=(0.0, None),
+            sampling=(temperature, top_p, seed), max_new_tokens=max_new_tokens,
+            speculative=speculative, channels=channels, ranges=(), segments=segments, cancel=cancel,
+            align=word_times == "aligned",
+        )  # fmt: skip
+        request(b"", on_progress=None)  # what is wrong with the options is no recording's error
+        listenings = [
+            self._listening(request(one, on_progress=progress.of(n)))
             for n, one in enumerate(recordings)
-        ]  # fmt: skip
+        ]
         results: list[Transcript | GraniteError | TypeError | ValueError] = []
-        n_read = READ_AHEAD * batch_size
-        for start in range(0, len(requests), n_read):
-            results += self._listen_to_all(requests[start : start + n_read], batch_size)
+        for listening, _ in self._listener.listen(listenings, batch_size, batch_size):
+            if listening.is_complete:
+                listening.progress.report(1.0)
+                results.append(listening.result(self.model_id))
+                if on_result is not None:
+                    on_result(len(results) - 1, results[-1])
         return results
 
     def translate(
@@ -236,9 +249,13 @@ class GraniteSpeech:
         max_new_tokens: int | None = None,
         start_s: float = 0.0,
         end_s: float | None = None,
+        channels: Channels = "mixed",
+        ranges: Sequence[Range] = (),
+        segments: SegmentLimits | None = None,
+        cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> Transcript:
-        """Write down in another language what is said in a recording.
+        """Write down in another language what is said in a recording of any length.
 
         Args:
             to: the language to write, by code or English name. English speech translates to
@@ -249,14 +266,13 @@ class GraniteSpeech:
         trained for is a LanguageError as far as `language` tells what is spoken. 4.1-2b-plus
         translates nothing.
         """
-        spoken, target = translation_pair(language, to)
-        task = Task(target, spoken, punctuate, read_keywords(keywords))
-        sampler = make_sampler(temperature, top_p, seed)
-        budget = self._checked_budget(max_new_tokens)
-        request = Request(
-            audio, sample_rate, start_s, end_s, task, sampler, budget, "off", on_progress
-        )
-        return self._listen(request)
+        return self._transcript(
+            self._request(
+                _translation(to, language, punctuate, keywords), audio, sample_rate,
+                (start_s, end_s), (temperature, top_p, seed), max_new_tokens, "off", channels,
+                ranges, segments, cancel, on_progress, align=False,
+            )
+        )  # fmt: skip
 
     def ctc_text(
         self,
@@ -281,120 +297,63 @@ class GraniteSpeech:
         )
         if silence(samples) is not None:
             return ""
-        return self._thread.run(lambda: self._recogniser.spell(samples))
+        return self._thread.run(self._recogniser(self._thread.checkpoint).spell, samples)
 
-    def prompt_ids(self, instruction: str) -> tuple[list[int], int]:
-        """Token ids of the prompt around an instruction, and where in it the audio belongs."""
-        prompt = self.tokenizer.prompt(instruction, system_prompt(self.family))
-        return self.tokenizer.encode_prompt(prompt)
+    def _request(
+        self,
+        task: Task,
+        audio: AudioSource,
+        sample_rate: int | None,
+        part_s: tuple[float, float | None],
+        sampling: tuple[float, float, int | None],
+        max_new_tokens: int | None,
+        speculative: Speculative,
+        channels: Channels,
+        ranges: Sequence[Range],
+        segments: SegmentLimits | None,
+        cancel: CancelToken | None,
+        on_progress: Callable[[float], None] | None,
+        align: bool,
+    ) -> Request:
+        """Options, checked before any work."""
+        sampler, drafts = make_sampler(*sampling), draft_use(speculative, sampling[0])
+        if max_new_tokens is not None:
+            most = self.config.text.max_position_embeddings - 1
+            max_new_tokens = whole_number("max_new_tokens", max_new_tokens, most)
+        asked = stretches(task, ranges)
+        limit_s = min(self._checked_limit_s(one.task, max_new_tokens) for one in asked)
+        return Request(
+            audio, sample_rate, Part(*part_s), asked, sampler, max_new_tokens, drafts,
+            (segments or self.segment_limits).within(limit_s), checked_channels(channels),
+            cancel or CancelToken(), on_progress, align,
+        )  # fmt: skip
 
-    def close(self) -> None:
-        """Free the weights. The model cannot be used afterwards; closing it twice does no harm."""
-        self._thread.run(self._unload)
-
-    def __enter__(self) -> GraniteSpeech:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def _checked_budget(self, max_new_tokens: int | None) -> int | None:
-        most = self.config.text.max_position_embeddings - 1
-        return (
-            None if max_new_tokens is None else whole_number("max_new_tokens", max_new_tokens, most)
-        )
-
-    def _listen(self, request: Request) -> Transcript:
-        """The whole path, on the caller's thread but for what MLX computes."""
-        # 1. The recording as samples: float32, mono, 16 kHz. Silence needs no model.
-        samples = self._read(request)
-        if isinstance(samples, Transcript):
-            return samples
-
-        # 2. Samples to features, to frames, to audio tokens, to the tokens of the answer.
-        (answered,) = self._thread.run(self._answer, [self._asked(request, samples)], 1)
-
-        # 3. Tokens to text, text to a transcript.
-        return self._written(request, samples, answered)
-
-    def _listen_to_all(
-        self, requests: Sequence[Request], batch_size: int
-    ) -> list[Transcript | GraniteError | TypeError | ValueError]:
-        """The same steps for several recordings; what is wrong with one stands in its place."""
-        results: dict[int, Transcript | GraniteError | TypeError | ValueError] = {}
-        heard: dict[int, np.ndarray] = {}
-        for n, request in enumerate(requests):
-            try:
-                samples = self._read(request)
-            except (GraniteError, TypeError, ValueError) as error:
-                results[n] = error
-                request.report(1.0)
-                continue
-            if isinstance(samples, Transcript):
-                results[n] = samples
-            else:
-                heard[n] = samples
-        asked = [self._asked(requests[n], samples) for n, samples in heard.items()]
-        answered = self._thread.run(self._answer, asked, batch_size) if asked else []
-        for (n, samples), one in zip(heard.items(), answered, strict=True):
-            results[n] = self._written(requests[n], samples, one)
-        return [results[n] for n in range(len(requests))]
-
-    def _read(self, request: Request) -> np.ndarray | Transcript:
-        """The first step: samples, or the transcript of a recording in which nothing is said."""
+    def _listening(self, request: Request) -> Listening:
         _ = self.network  # nothing is read for a closed model
-        samples = load_audio(
-            request.audio,
-            sample_rate=request.sample_rate,
-            start_s=request.start_s,
-            end_s=request.end_s,
-            max_duration_s=self._checked_limit_s(request.task, request.max_new_tokens),
-        )
-        quiet = silence(samples)
-        if quiet is None:
-            return samples
-        request.report(1.0)
-        return transcript_of(request, self.model_id, len(samples) / SAMPLE_RATE, None, [quiet])
+        return Listening(request, self._listener)
 
-    def _checked_limit_s(self, task: Task, max_new_tokens: int | None) -> float:
-        """How many seconds of audio there is room for; ValueError where there is none."""
-        limit_s = self._longest_audio_s(task, max_new_tokens)
-        if limit_s < SHORTEST_AUDIO_S:
-            raise ValueError(
-                "keywords and max_new_tokens leave no room for audio in the model's context of "
-                f"{self.config.text.max_position_embeddings} tokens; give fewer."
-            )
-        return limit_s
+    def _transcript(self, request: Request) -> Transcript:
+        """All segments of one recording."""
+        listening = self._listening(request)
+        for _ in self._listener.listen([listening], BATCH_SIZE, BATCH_SIZE):
+            pass
+        result = listening.result(self.model_id)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
-    def _asked(self, request: Request, samples: np.ndarray) -> Asked:
-        question = instruction(request.task, self.family)
-        prompt = self.tokenizer.prompt(question, system_prompt(self.family))
-        return Asked(
-            samples, prompt, request.task, request.sampler, request.max_new_tokens,
-            request.speculative, request.report, request.align,
-        )  # fmt: skip
+    def _segments(self, request: Request) -> Iterator[Segment]:
+        """The same, one after the other; the first one comes alone, since somebody waits."""
+        listening = self._listening(request)
+        for _, final in self._listener.listen([listening], BATCH_SIZE, 1):
+            yield from final
+        error = listening.error or listening.reading.damage
+        if error is not None:
+            raise error
 
-    @property
-    def _recogniser(self) -> Recogniser:
-        """What computes, on the MLX thread."""
-        return Recogniser(
-            self.network, self.config, self.features, self.tokenizer, self._second_head,
-            self._thread.checkpoint,
-        )  # fmt: skip
 
-    def _answer(self, askeds: Sequence[Asked], n_rows: int) -> list[Answered]:
-        """The second step, on the MLX thread."""
-        return self._recogniser.answer(askeds, n_rows)
-
-    def _written(self, request: Request, samples: np.ndarray, answered: Answered) -> Transcript:
-        """The third step."""
-        return written(request, samples, answered, self.tokenizer, self.family, self.model_id)
-
-    def _unload(self) -> None:
-        self._network = self._second_head = None
-        mx.clear_cache()
-
-    def _longest_audio_s(self, task: Task, max_new_tokens: int | None) -> float:
-        n_text_tokens = len(self.prompt_ids(instruction(task, self.family))[0])
-        frames_per_second, rate = self.features.frames_per_second, answer_rate(task)
-        return longest_audio_s(self.config, frames_per_second, n_text_tokens, max_new_tokens, rate)
+def _translation(
+    to: str, language: str | None, punctuate: bool, keywords: Iterable[str] | Path | None
+) -> Task:
+    spoken, target = translation_pair(language, to)
+    return Task(target, spoken, punctuate, read_keywords(keywords))

@@ -1,6 +1,6 @@
-"""Tokens to a transcript: text, the witness's word on it, word times, warnings.
+"""Tokens to segments: text, the witness's word on it, word times, warnings.
 
-The last step of `GraniteSpeech._listen`, on the caller's thread: nothing here computes with MLX.
+The third step of `Listener.listen`, on the caller's thread: nothing here computes with MLX.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from granite_mlx.decoding.token_words import word_log_probs
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.model.family import Family
 from granite_mlx.recognition import Answered
-from granite_mlx.request import Request, transcript_of
-from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
+from granite_mlx.transcript import Segment, TranscriptWarning
 from granite_mlx.words import with_words, words_of
 
 
 def written(
-    request: Request,
+    task: Task,
     samples: np.ndarray,
+    start_s: float,
     answered: Answered,
     tokenizer: SpeechTokenizer,
     family: Family,
-    model_id: str,
-) -> Transcript:
-    """The transcript of a recording's samples, from what the model answered about them."""
-    answer, duration_s = answered.generated, len(samples) / SAMPLE_RATE
-    start_s, end_s = request.start_s, request.start_s + duration_s
+) -> tuple[tuple[Segment, ...], list[TranscriptWarning]]:
+    """The segments of (n,) samples that begin at `start_s`, from what the model answered.
+
+    Also what there is to say about them. There are words where evidence was asked for.
+    """
+    answer, end_s = answered.generated, start_s + len(samples) / SAMPLE_RATE
     segments = read_answer(tokenizer.decode(answer.ids).strip(), family, start_s, end_s)
-    warnings = [*answer_warnings(answer, answered.budget, request.task, family, segments)]
-    kept = before_witness(segments, answered.witness.labels, request.task)
+    warnings = [*answer_warnings(answer, answered.budget, task, family, segments)]
+    kept = before_witness(segments, answered.witness.labels, task)
     if kept is not None:
         is_whole = segments[0].text == kept.text
         segments = (Segment(start_s, end_s, kept.text),) if kept.text else ()
@@ -48,8 +49,7 @@ def written(
         said = " ".join(segment.text for segment in segments)
         words = words_of(said, ctc_logits, samples, start_s=start_s, word_log_probs=log_probs)
         segments = with_words(segments, words)
-    request.report(1.0)
-    return transcript_of(request, model_id, duration_s, segments, warnings)
+    return segments, warnings
 
 
 def before_witness(

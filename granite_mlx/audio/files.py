@@ -1,43 +1,36 @@
-"""Any recording -> the samples that the model hears: float32, mono, 16 kHz.
+"""Any source of sound, opened: a path, bytes, a file object or an array.
 
-A path, bytes, a file object or an array is opened, the wanted part is read block by block, its
-channels are averaged and the result is resampled. So memory holds one block of the recording
-and the finished samples, however long the file is and however many channels it has.
+`open_audio` gives the wanted part as blocks of samples (stream.py), `load_audio` as one array.
 """
 
 from __future__ import annotations
 
 import io
-import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
-import soxr
 from numpy.typing import ArrayLike
 
 from granite_mlx.audio.decoders import (
-    LENGTH_TOLERANCE_S,
     Frames,
     Recording,
     as_float32,
     block_frames,
     open_recording,
 )
-from granite_mlx.errors import AudioError, AudioTooLongError
+from granite_mlx.audio.stream import SAMPLE_RATE as SAMPLE_RATE
+from granite_mlx.audio.stream import AudioStream, Part, nothing_in
+from granite_mlx.errors import AudioError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Samples: TypeAlias = NDArray[np.float32]  # (n_samples,)
-
-SAMPLE_RATE = 16_000
-"""Samples per second that the model hears."""
 
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | ArrayLike
 """A path, an encoded recording as bytes or as a file object, or samples in an array or a list."""
@@ -45,8 +38,6 @@ AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | ArrayLike
 _SAMPLE_RATES = range(1_000, 768_001)
 _SAMPLE_RATES_SHOWN = "1000 to 768000 Hz"
 _LARGEST_STREAM_BYTES = 2 << 30
-_LATEST_S = 1e9  # no recording is so long; a larger number, or infinity, means the same
-_LARGEST_VALUE = 2.0**31  # the full scale of floats that somebody left in the scale of integers
 
 
 def load_audio(
@@ -73,44 +64,34 @@ def load_audio(
     holds nothing there; AudioTooLongError if the part is longer than `max_duration_s`;
     ValueError and TypeError for wrong arguments.
     """
-    part = _Part(start_s, end_s, max_duration_s)
+    part = Part(start_s, end_s, max_duration_s)
+    with open_audio(source, part, sample_rate=sample_rate) as stream:
+        return np.concatenate([block[:, 0] for block in stream.blocks()])
+
+
+@contextmanager
+def open_audio(
+    source: AudioSource,
+    part: Part,
+    *,
+    sample_rate: int | None = None,
+    separate: bool = False,
+) -> Iterator[AudioStream]:
+    """The same part, open for reading block by block, with the channels averaged or `separate`.
+
+    What is wrong with the recording is raised here or by the stream, as by `load_audio`.
+    """
     name = _name_of(source)
-    try:
-        with _opened(source, name, sample_rate) as recording:
-            mono = _averaged(_wanted_blocks(recording, part))
-            samples = _resampled(_checked(mono, recording, start_s), recording.sample_rate)
-    except OSError as error:
-        raise AudioError(f"{name} cannot be read: {error.strerror or error}.") from error
-    if not len(samples):
-        raise AudioError(_nothing_in(name, start_s))
-    return samples
+    with ExitStack() as opened:
+        try:
+            recording, how_far = opened.enter_context(_opened(source, name, sample_rate))
+        except OSError as error:
+            raise _unreadable(name, error) from error
+        yield AudioStream(recording, part, separate=separate, how_far=how_far)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The part of a recording that is wanted, and how long it may be, in seconds."""
-
-    start_s: float
-    end_s: float | None
-    max_duration_s: float | None
-
-    def __post_init__(self) -> None:
-        for name in ("start_s", "end_s", "max_duration_s"):
-            value = getattr(self, name)
-            if value is None and name != "start_s":
-                continue
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise TypeError(f"{name} must be a number of seconds, not {value!r}.")
-        if not (math.isfinite(self.start_s) and self.start_s >= 0):
-            raise ValueError(f"start_s must be a time from 0 on, not {self.start_s}.")
-        if self.end_s is not None and not self.end_s > self.start_s:
-            raise ValueError(f"end_s must be later than start_s={self.start_s}, not {self.end_s}.")
-        if self.max_duration_s is not None and not self.max_duration_s > 0:
-            raise ValueError(f"max_duration_s must be more than 0, not {self.max_duration_s}.")
-
-    @property
-    def is_whole(self) -> bool:
-        return self.start_s == 0 and self.end_s is None
+def _unreadable(name: str, error: OSError) -> AudioError:
+    return AudioError(f"{name} cannot be read: {error.strerror or error}.")
 
 
 def _name_of(source: Any) -> str:
@@ -128,8 +109,10 @@ def _name_of(source: Any) -> str:
 
 
 @contextmanager
-def _opened(source: Any, name: str, sample_rate: int | None) -> Iterator[Recording]:
-    """The recording in any source; closes what it opened."""
+def _opened(
+    source: Any, name: str, sample_rate: int | None
+) -> Iterator[tuple[Recording, Callable[[], float]]]:
+    """The recording in any source, and how far its file was read; closes what it opened."""
     _check_rate_argument(sample_rate)
     with ExitStack() as opened:
         if isinstance(source, str | os.PathLike):
@@ -139,12 +122,14 @@ def _opened(source: Any, name: str, sample_rate: int | None) -> Iterator[Recordi
         elif hasattr(source, "read"):
             stream = source
         else:
-            yield _array_recording(source, name, sample_rate)
+            yield _array_recording(source, name, sample_rate), lambda: 1.0
             return
-        recording = open_recording(_plain_file(stream, name, opened), name)
+        file = _plain_file(stream, name, opened)
+        recording = open_recording(file, name)
         opened.enter_context(closing(recording))
         _check_rate(recording, sample_rate)
-        yield recording
+        n_bytes = max(1, os.fstat(file.fileno()).st_size)
+        yield recording, lambda: min(1.0, file.tell() / n_bytes)
 
 
 def _open_file(path: str) -> io.FileIO:
@@ -235,7 +220,7 @@ def _array_recording(source: Any, name: str, sample_rate: int | None) -> _ArrayR
             f"{name} has {samples.ndim} dimensions: give (n_samples,) or (n_samples, n_channels)."
         )
     if not samples.size:
-        raise AudioError(_nothing_in(name, 0.0))
+        raise AudioError(nothing_in(name, 0.0))
     if samples.shape[0] < samples.shape[1]:  # a recording has fewer channels than samples
         samples = samples.T
     return _ArrayRecording(samples, name, int(sample_rate))
@@ -265,87 +250,3 @@ def _as_array(source: Any) -> NDArray[Any]:
             f"{samples.dtype} samples have no agreed scale: use int16, int32 or float32."
         )
     return samples
-
-
-def _wanted_blocks(recording: Recording, part: _Part) -> Iterator[Frames]:
-    """The frames of the part. AudioTooLongError before decoding where the header tells."""
-    rate = recording.sample_rate
-    start = _n_frames(part.start_s, rate)
-    end = math.inf if part.end_s is None else max(start + 1, _n_frames(part.end_s, rate))
-    limit = math.inf if part.max_duration_s is None else _n_frames(part.max_duration_s, rate)
-    if recording.n_frames is not None:
-        if 0 < recording.n_frames <= start:
-            raise AudioError(_nothing_in(recording.name, part.start_s))
-        n_frames = min(end, recording.n_frames) - start
-        # The header may count the encoder's delay: what is close is decided while decoding.
-        if n_frames > limit + LENGTH_TOLERANCE_S * rate:
-            raise _too_long(recording, part, f"{n_frames / rate:.1f} s")
-    position = start
-    for block in recording.blocks(start):
-        wanted = block[: int(min(len(block), end - position))]
-        position += len(wanted)
-        if position - start > limit:
-            raise _too_long(recording, part, f"more than {part.max_duration_s:g} s")
-        yield wanted
-        if position == end:
-            return
-
-
-def _n_frames(time_s: float, rate: int) -> int:
-    return round(min(time_s, _LATEST_S) * rate)
-
-
-def _averaged(blocks: Iterator[Frames]) -> Iterator[Samples]:
-    """The mean over the channels: (n_frames, n_channels) -> (n_frames,)."""
-    for block in blocks:
-        n_channels = block.shape[1]
-        # What is invalid here is found in the next step. No `yield` inside: errstate belongs to the
-        # thread that entered it, and a generator may be ended by another one.
-        with np.errstate(invalid="ignore", over="ignore"):
-            mean = block @ np.full(n_channels, 1 / n_channels, np.float32)
-        yield mean
-
-
-def _checked(blocks: Iterator[Samples], recording: Recording, start_s: float) -> Iterator[Samples]:
-    """The same blocks. AudioError at the first value that cannot be sound."""
-    n_before = 0
-    for block in blocks:
-        wrong = ~(np.abs(block) <= _LARGEST_VALUE)  # also true of NaN
-        if wrong.any():
-            index = int(wrong.argmax())
-            at_s = start_s + (n_before + index) / recording.sample_rate
-            raise AudioError(
-                f"{recording.name} holds the value {block[index]} at {at_s:.3f} s, which is no "
-                "sound: mend what made it, or leave the place out with start_s or end_s."
-            )
-        n_before += len(block)
-        yield block
-
-
-def _resampled(blocks: Iterator[Samples], rate: int) -> Samples:
-    """All blocks in one array at 16 kHz, as if they had been resampled in one piece.
-
-    HQ has 20 bits of precision: errors 120 dB below full scale, where the features end 80 dB
-    below the loudest sound. VHQ would take longer for what the model cannot hear.
-    """
-    if rate == SAMPLE_RATE:
-        pieces = list(blocks)
-    else:
-        resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        pieces = [resampler.resample_chunk(block) for block in blocks]
-        pieces.append(resampler.resample_chunk(np.empty(0, np.float32), last=True))
-    return np.concatenate(pieces) if pieces else np.empty(0, np.float32)
-
-
-def _nothing_in(name: str, start_s: float) -> str:
-    if start_s > 0:
-        return f"{name} ends before start_s={start_s:g}: choose an earlier start (--start)."
-    return f"{name} holds no samples: record or export it again."
-
-
-def _too_long(recording: Recording, part: _Part, length: str) -> AudioTooLongError:
-    what = recording.name if part.is_whole else f"the wanted part of {recording.name}"
-    return AudioTooLongError(
-        f"{what} is {length} long, and the limit is {part.max_duration_s:g} s: choose a part "
-        "with start_s and end_s (--start and --end)."
-    )

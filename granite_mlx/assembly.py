@@ -1,0 +1,206 @@
+"""What was heard of the pieces of one recording -> its segments in order, and its transcript."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from granite_mlx.audio.stream import SAMPLE_RATE
+from granite_mlx.errors import RecognitionError
+from granite_mlx.reading import Reading, Spoken
+from granite_mlx.request import Request, transcript_of
+from granite_mlx.segments.joining import Seam, join
+from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
+
+Segments = tuple[Segment, ...]
+
+
+class Assembly:
+    """Takes the segments of each piece, and gives those that are final."""
+
+    def __init__(self, request: Request, reading: Reading) -> None:
+        self.warnings: list[TranscriptWarning] = []
+        self.failures: list[Exception] = []
+        self.n_heard = 0  # pieces of which the model has made something
+        self._request, self._reading = request, reading
+        self._held: dict[int, tuple[Spoken, Segments]] = {}  # by channel: the next piece overlaps
+        self._waiting: list[Segment] = []
+        self._final: list[Segment] = []
+
+    def take(
+        self, spoken: Spoken, segments: Segments, warnings: Iterable[TranscriptWarning]
+    ) -> None:
+        """What was heard of the next piece of its channel."""
+        self.n_heard += 1
+        self._warn(spoken, warnings)
+        self._place(spoken, self._labelled(spoken.channel, segments))
+
+    def miss(self, spoken: Spoken, error: Exception) -> None:
+        """The piece failed; the others stand."""
+        self.failures.append(error)
+        message = f"this part failed and is missing: {type(error).__name__}: {error}"
+        self.warnings.append(TranscriptWarning("segment_failed", message, *self.times_s(spoken)))
+        self._place(spoken, ())
+
+    @property
+    def failure(self) -> RecognitionError | None:
+        """What is to be said where the model has made nothing of any piece."""
+        if self.n_heard or not self.failures:
+            return None
+        first = self.failures[0]
+        error = RecognitionError(
+            f"no part of {self._reading.name} could be transcribed: {type(first).__name__}: {first}"
+        )
+        error.__cause__ = first
+        return error
+
+    def times_s(self, spoken: Spoken) -> tuple[float, float]:
+        """When a piece begins and ends, from the start of the recording."""
+        return self._at_s(spoken.piece.start), self._at_s(spoken.piece.end)
+
+    def is_alone(self, spoken: Spoken) -> bool:
+        """Whether the piece is all that was read of the recording."""
+        return len(spoken.piece.samples) == self._reading.n_samples
+
+    def ready(self) -> list[Segment]:
+        """The segments that are final and were not given before, in order."""
+        until = min(
+            [self._reading.position, *(held.piece.start for held, _ in self._held.values())]
+        )
+        if math.isinf(until) or self._reading.n_channels == 1:
+            given, self._waiting = self._waiting, []
+        else:
+            until_s = self._at_s(int(until))
+            given = [one for one in self._waiting if one.start_s < until_s]
+            self._waiting = [one for one in self._waiting if one.start_s >= until_s]
+        given.sort(key=lambda one: one.start_s)  # stable: turns of one piece stay in order
+        self._final += given
+        return given
+
+    def finish(self) -> list[Segment]:
+        """The last segments."""
+        for channel in list(self._held):
+            self._release(channel)
+        return self.ready()
+
+    def transcript(self, model_id: str) -> Transcript:
+        """All of it, once everything was given."""
+        reading, request = self._reading, self._request
+        segments, warnings = tuple(self._final), list(self.warnings)
+        duration_s = reading.n_samples / SAMPLE_RATE
+        was_asked = self.n_heard > 0 or bool(self.failures)
+        if reading.damage is not None:
+            warnings.append(
+                TranscriptWarning(
+                    "damaged", str(reading.damage), request.part.start_s + duration_s, None
+                )
+            )
+        if not was_asked and reading.quiet is not None:
+            warnings.append(reading.quiet)
+        elif not segments and not self.failures:
+            warnings.append(TranscriptWarning("no_speech", "no speech was heard.", None, None))
+        return transcript_of(
+            request, model_id, duration_s, segments if was_asked else None, warnings
+        )
+
+    def _at_s(self, sample: int) -> float:
+        return self._request.part.start_s + sample / SAMPLE_RATE
+
+    def _warn(self, spoken: Spoken, warnings: Iterable[TranscriptWarning]) -> None:
+        """What concerns the answer has its times; what concerns the model is said once."""
+        known = {(one.code, one.message, one.start_s) for one in self.warnings}
+        for one in warnings:
+            if one.code not in MODEL_WIDE and not self.is_alone(spoken):
+                start_s, end_s = self.times_s(spoken)
+                one = replace(one, start_s=start_s, end_s=end_s)
+            if (one.code, one.message, one.start_s) not in known:
+                known.add((one.code, one.message, one.start_s))
+                self.warnings.append(one)
+
+    def _labelled(self, channel: int, segments: Segments) -> Segments:
+        if self._request.channels != "separate":
+            return segments
+        label = f"channel {channel + 1}"
+        return tuple(
+            replace(one, speaker=f"{label}, {one.speaker}" if one.speaker else label)
+            for one in segments
+        )
+
+    def _place(self, spoken: Spoken, segments: Segments) -> None:
+        """Behind what was heard before on the channel, joined with it where the two overlap."""
+        held = self._held.get(spoken.channel)
+        seam = spoken.piece.seam
+        if held is not None and seam is not None:
+            left, segments = joined(held[1], segments, seam, self._at_s(seam.at))
+            self._held[spoken.channel] = (held[0], left)
+        self._release(spoken.channel)
+        if spoken.piece.joined_on:
+            self._held[spoken.channel] = (spoken, segments)
+        else:
+            self._waiting += segments
+
+    def _release(self, channel: int) -> None:
+        if channel in self._held:
+            self._waiting += self._held.pop(channel)[1]
+
+
+MODEL_WIDE = frozenset({"not_punctuated", "no_speakers", "no_word_times"})
+"""Codes of warnings about what a model does not do, wherever it is asked."""
+
+
+def joined(left: Segments, right: Segments, seam: Seam, at_s: float) -> tuple[Segments, Segments]:
+    """The segments of two overlapping pieces without what both have; `at_s` is the seam's time."""
+    n_left, n_skipped = join(_text(left), _text(right), seam)
+    kept = first_words(left, n_left)
+    following = words_from(right, n_skipped)
+    if kept:
+        last = kept[-1]
+        ends_s = [word.end_s for word in last.words[-1:]] or [max(at_s, last.start_s)]
+        kept = (*kept[:-1], replace(last, end_s=min(last.end_s, *ends_s)))
+    if following:
+        first = following[0]
+        starts_s = [word.start_s for word in first.words[:1]] or [min(at_s, first.end_s)]
+        following = (replace(first, start_s=max(first.start_s, *starts_s)), *following[1:])
+    return kept, following
+
+
+def first_words(segments: Sequence[Segment], n_words: int) -> Segments:
+    """The first words of segments, as spaces part them."""
+    kept: list[Segment] = []
+    for one in segments:
+        n_own = len(one.text.split())
+        if n_words >= n_own:
+            kept.append(one)
+        elif n_words > 0:
+            kept.append(_part_of(one, 0, n_words))
+        n_words -= n_own
+    return tuple(kept)
+
+
+def words_from(segments: Sequence[Segment], n_skipped: int) -> Segments:
+    """The words behind the first ones."""
+    kept: list[Segment] = []
+    for one in segments:
+        n_own = len(one.text.split())
+        if n_skipped <= 0:
+            kept.append(one)
+        elif n_skipped < n_own:
+            kept.append(_part_of(one, n_skipped, n_own))
+        n_skipped -= n_own
+    return tuple(kept)
+
+
+def _part_of(segment: Segment, first: int, last: int) -> Segment:
+    """The words [first, last) of a segment; its timed ones may stand for several."""
+    words, place = [], 0
+    for word in segment.words:
+        if first <= place < last:
+            words.append(word)
+        place += len(word.text.split())
+    text = " ".join(segment.text.split()[first:last])
+    return replace(segment, text=text, words=tuple(words))
+
+
+def _text(segments: Sequence[Segment]) -> str:
+    return " ".join(one.text for one in segments)

@@ -1,0 +1,217 @@
+"""From recordings of any length to their segments: the whole path, in numbered steps.
+
+`Listener.listen` is that path. Reading and splitting run on the caller's thread, what MLX computes
+on its own one; in memory are the pieces of one batch and the splitters' look-ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from granite_mlx.assembly import Assembly
+from granite_mlx.audio.stream import SAMPLE_RATE
+from granite_mlx.decoding.prompts import instruction, system_prompt
+from granite_mlx.decoding.tokenizer import SpeechTokenizer
+from granite_mlx.engine import MLXThread
+from granite_mlx.errors import GraniteError
+from granite_mlx.model.family import Family
+from granite_mlx.reading import Reading, Spoken
+from granite_mlx.recognition import Answered, Asked, Recogniser
+from granite_mlx.request import Progress, Request
+from granite_mlx.segments.letters import Letters
+from granite_mlx.transcript import Segment, Transcript
+from granite_mlx.writing import written
+
+READ_AHEAD = 4
+"""Pieces in memory, in batches: some are long and some short, and like goes with like."""
+
+Checkpoint = Callable[[], None]
+
+
+class Listening:
+    """One recording at work: what was read of it, what was heard, and how far that is."""
+
+    def __init__(self, request: Request, listener: Listener) -> None:
+        self.request = request
+        self.error: GraniteError | TypeError | ValueError | None = None
+        self.is_complete = False
+        self.progress = Progress(request.on_progress)
+        self.reading = Reading(request, self._hear, self.progress)
+        self.assembly = Assembly(request, self.reading)
+        self._listener = listener
+
+    def pieces(self) -> Iterator[tuple[Listening, Spoken]]:
+        """All pieces; what is wrong with the recording is kept in `error`."""
+        try:
+            for spoken in self.reading.pieces():
+                yield self, spoken
+        except (GraniteError, TypeError, ValueError) as error:
+            if error is self.progress.raised:
+                raise
+            self.error = error
+
+    def result(self, model_id: str) -> Transcript | GraniteError | TypeError | ValueError:
+        """What there is to return, or to raise, once the recording is complete."""
+        return self.error or self.assembly.transcript(model_id)
+
+    def checkpoint(self) -> None:
+        """Between the steps of what MLX computes."""
+        self._listener.thread.checkpoint()
+        self.request.cancel.check()
+
+    def _hear(self, samples: np.ndarray) -> Letters:
+        return self._listener.thread.run(self._listener.letters, samples, self.checkpoint)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """The model and its thread. `recogniser` makes one that calls a function between its steps."""
+
+    family: Family
+    tokenizer: SpeechTokenizer
+    thread: MLXThread
+    recogniser: Callable[[Checkpoint], Recogniser]
+
+    def listen(
+        self, listenings: Sequence[Listening], n_rows: int, n_first: int
+    ) -> Iterator[tuple[Listening, list[Segment]]]:
+        """The segments of each recording, in order, as they become final.
+
+        Args:
+            n_rows: pieces that are worked on at once.
+            n_first: pieces of the first batch; the following ones are larger and larger.
+        """
+        # 1. Recordings to blocks of samples, float32, mono, 16 kHz, as they are read; blocks to
+        #    pieces that end where somebody pauses, about 30 s at most.
+        pieces = (one for listening in listenings for one in listening.pieces())
+        behind = list(listenings)
+        for batch in _batches(pieces, n_first, READ_AHEAD * n_rows):
+            # 2. Pieces to features, to frames, to audio tokens, to the tokens of the answers.
+            answers = self._answers(batch, n_rows)
+
+            # 3. Tokens to text, text to segments; overlapping ones are joined.
+            for (listening, spoken), answer in zip(batch, answers, strict=True):
+                if isinstance(answer, Exception):
+                    listening.assembly.miss(spoken, answer)
+                else:
+                    start_s, _ = listening.assembly.times_s(spoken)
+                    found = written(
+                        spoken.task, spoken.piece.samples, start_s, answer,
+                        self.tokenizer, self.family,
+                    )  # fmt: skip
+                    listening.assembly.take(spoken, *found)
+
+            # 4. Recordings that were left behind are complete; of the last one, what is final.
+            while behind[0] is not batch[-1][0]:
+                yield self._finished(behind.pop(0))
+            yield behind[0], behind[0].assembly.ready()
+        for listening in behind:
+            yield self._finished(listening)
+
+    def _finished(self, listening: Listening) -> tuple[Listening, list[Segment]]:
+        last = listening.assembly.finish()
+        listening.is_complete = True
+        if listening.error is None:
+            listening.error = listening.assembly.failure
+        if listening.error is None:
+            listening.progress.report(1.0)
+        return listening, last
+
+    def _answers(
+        self, batch: Sequence[tuple[Listening, Spoken]], n_rows: int
+    ) -> list[Answered | Exception]:
+        """The answers to a batch; where it fails, to each piece alone, or why that one failed."""
+        try:
+            return [*self._run(batch, n_rows)]
+        except Exception as error:
+            self._raise_if_meant(batch, error)
+            if len(batch) == 1:
+                return [error]
+        alone: list[Answered | Exception] = []
+        for one in batch:
+            alone += self._answers([one], 1)
+        return alone
+
+    def _raise_if_meant(self, batch: Sequence[tuple[Listening, Spoken]], error: Exception) -> None:
+        if any(listening.progress.raised is error for listening, _ in batch):
+            raise error
+
+    def _run(self, batch: Sequence[tuple[Listening, Spoken]], n_rows: int) -> list[Answered]:
+        def checkpoint() -> None:
+            for listening in {id(one): one for one, _ in batch}.values():
+                listening.checkpoint()
+
+        reports = _reports(batch)
+        asked = [
+            self._asked(listening.request, spoken, report)
+            for (listening, spoken), report in zip(batch, reports, strict=True)
+        ]
+        return self.thread.run(self._answer, asked, n_rows, checkpoint)
+
+    def _asked(self, request: Request, spoken: Spoken, report: Callable[[float], None]) -> Asked:
+        question = instruction(spoken.task, self.family)
+        prompt = self.tokenizer.prompt(question, system_prompt(self.family))
+        drafts = "off" if spoken.task.to is not None else request.speculative
+        return Asked(
+            spoken.piece.samples, prompt, spoken.task, request.sampler, request.max_new_tokens,
+            drafts, report, request.align and spoken.task.to is None,
+        )  # fmt: skip
+
+    def _answer(
+        self, askeds: Sequence[Asked], n_rows: int, checkpoint: Checkpoint
+    ) -> list[Answered]:
+        """The second step, on the MLX thread."""
+        return self.recogniser(checkpoint).answer(askeds, n_rows)
+
+    def letters(self, samples: np.ndarray, checkpoint: Checkpoint) -> Letters:
+        """What the character head hears, on the MLX thread, for the splitter."""
+        return self.recogniser(checkpoint).letters(samples)
+
+
+def _batches(
+    pieces: Iterable[tuple[Listening, Spoken]], n_first: int, n_most: int
+) -> Iterator[list[tuple[Listening, Spoken]]]:
+    """Twice as many each time, so that the first segments come soon."""
+    pieces, n = iter(pieces), n_first
+    while batch := list(islice(pieces, n)):
+        yield batch
+        n = min(2 * n, n_most)
+
+
+def _reports(
+    batch: Sequence[tuple[Listening, Spoken]],
+) -> list[Callable[[float], None]]:
+    """For each piece, what tells its recording's caller how far that is.
+
+    When a recording's pieces in the batch are done, so is all that was read of it.
+    """
+    shares: dict[int, _Share] = {}
+    for listening, spoken in batch:
+        share = shares.setdefault(id(listening), _Share(listening))
+        share.weights.append(len(spoken.piece.samples) / SAMPLE_RATE)
+    return [shares[id(listening)].next_report() for listening, _ in batch]
+
+
+class _Share:
+    """The part of one recording that a batch works on."""
+
+    def __init__(self, listening: Listening) -> None:
+        self.weights: list[float] = []
+        self._progress = listening.progress
+        self._from, self._to = listening.progress.fraction, listening.reading.fraction
+        self._done: list[float] = []
+
+    def next_report(self) -> Callable[[float], None]:
+        place = len(self._done)
+        self._done.append(0.0)
+
+        def report(fraction: float) -> None:
+            self._done[place] = fraction
+            done = np.dot(self._done, self.weights) / sum(self.weights)
+            self._progress.report(self._from + (self._to - self._from) * float(done))
+
+        return report
