@@ -23,7 +23,7 @@ from granite_mlx.reading import Reading, Spoken
 from granite_mlx.recognition import Answered, Asked, Recogniser
 from granite_mlx.request import Progress, Request
 from granite_mlx.segments.letters import Letters
-from granite_mlx.transcript import Segment, Transcript
+from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 from granite_mlx.writing import written
 
 READ_AHEAD = 4
@@ -98,12 +98,7 @@ class Listener:
                 if isinstance(answer, Exception):
                     listening.assembly.miss(spoken, answer)
                 else:
-                    start_s, _ = listening.assembly.times_s(spoken)
-                    found = written(
-                        spoken.task, spoken.piece.samples, start_s, answer,
-                        self.tokenizer, self.family,
-                    )  # fmt: skip
-                    listening.assembly.take(spoken, *found)
+                    listening.assembly.take(spoken, *self._written(listening, spoken, answer))
 
             # 4. Recordings that were left behind are complete; of the last one, what is final.
             while behind[0] is not batch[-1][0]:
@@ -166,6 +161,15 @@ class Listener:
     ) -> list[Answered]:
         """The second step, on the MLX thread."""
         return self.recogniser(checkpoint).answer(askeds, n_rows)
+
+    def _written(
+        self, listening: Listening, spoken: Spoken, answered: Answered
+    ) -> tuple[tuple[Segment, ...], list[TranscriptWarning]]:
+        """The third step."""
+        span_s = listening.assembly.times_s(spoken)
+        return written(
+            spoken.task, spoken.piece.samples, span_s, answered, self.tokenizer, self.family
+        )
 
     def letters(self, samples: np.ndarray, checkpoint: Checkpoint) -> Letters:
         """What the character head hears, on the MLX thread, for the splitter."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from granite_mlx.audio.files import SAMPLE_RATE
 from granite_mlx.ctc.greedy import spelt
 from granite_mlx.decoding.answer import answer_warnings, read_answer
 from granite_mlx.decoding.generate import Generated
@@ -26,16 +25,16 @@ from granite_mlx.words import with_words, words_of
 def written(
     task: Task,
     samples: np.ndarray,
-    start_s: float,
+    span_s: tuple[float, float],
     answered: Answered,
     tokenizer: SpeechTokenizer,
     family: Family,
 ) -> tuple[tuple[Segment, ...], list[TranscriptWarning]]:
-    """The segments of (n,) samples that begin at `start_s`, from what the model answered.
+    """The segments of (n,) samples that span `span_s`, from what the model answered.
 
     Also what there is to say about them. There are words where evidence was asked for.
     """
-    answer, end_s = answered.generated, start_s + len(samples) / SAMPLE_RATE
+    answer, (start_s, end_s) = answered.generated, span_s
     segments = read_answer(tokenizer.decode(answer.ids).strip(), family, start_s, end_s)
     warnings = [*answer_warnings(answer, answered.budget, task, family, segments)]
     kept = before_witness(segments, answered.witness.labels, task)

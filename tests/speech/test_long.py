@@ -230,9 +230,7 @@ def test_a_segment_that_fails_leaves_the_others(model: GraniteSpeech) -> None:
 
 @pytest.mark.usefixtures("failing")
 def test_where_all_fails_the_failure_is_raised(model: GraniteSpeech) -> None:
-    with pytest.raises(
-        RecognitionError, match="array could be transcribed: .*out of memory"
-    ) as raised:
+    with pytest.raises(RecognitionError, match=r"array could be transcribed: .*memory") as raised:
         model.transcribe(speech(3.2), **OPTIONS)
     assert isinstance(raised.value.__cause__, RuntimeError)
 
