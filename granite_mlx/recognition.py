@@ -33,11 +33,6 @@ from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.segments.activity import FRAMES_PER_S
 from granite_mlx.segments.letters import Letters, letters_of
 
-BATCH_SIZE = 8
-"""Segments that are worked on at once."""
-
-LARGEST_BATCH = 1024
-
 ENCODED = 0.3
 """Of the work on a recording, when its tokens begin."""
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, cast
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from granite_mlx.decoding.prompts import Task, tags_for
 from granite_mlx.decoding.sampling import Sampler
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.word_times import WordTimes, checked_word_times
+from granite_mlx.options import Channels
 from granite_mlx.ranges import Stretch
 from granite_mlx.segments.limits import SegmentLimits
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
@@ -28,10 +28,6 @@ SHORTEST_AUDIO_S = 0.04
 
 SILENCE_PEAK = 1 / 32768
 """A recording in which no sample exceeds the smallest step of 16 bits is silent."""
-
-
-Channels = Literal["mixed", "separate"]
-"""Channels are averaged, or each one is transcribed by itself."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +63,6 @@ class Request:
             spoken=spoken.pop() if len(spoken) == 1 else None,
             keywords=tuple(dict.fromkeys(term for task in inside for term in task.keywords)),
         )
-
-
-def checked_channels(channels: str) -> Channels:
-    """ValueError for another name."""
-    if channels in ("mixed", "separate"):
-        return cast(Channels, channels)
-    raise ValueError(f"channels must be mixed or separate, not {channels!r}.")
 
 
 class Progress:
@@ -163,12 +152,3 @@ def transcript_of(
         warnings=tuple(warnings),
         keywords=report_keywords(task.keywords, text, words),
     )
-
-
-def whole_number(name: str, value: int, most: int) -> int:
-    """An option from 1 to `most`; TypeError or ValueError where it is none."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, not {value!r}.")
-    if not 1 <= value <= most:
-        raise ValueError(f"{name} must be from 1 to {most}, not {value}.")
-    return value

@@ -24,17 +24,15 @@ from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.errors import GraniteError
 from granite_mlx.listening import Listening
 from granite_mlx.loaded import LoadedModel
-from granite_mlx.ranges import Range, stretches
-from granite_mlx.recognition import BATCH_SIZE, LARGEST_BATCH
-from granite_mlx.request import (
+from granite_mlx.options import (
+    BATCH_SIZE,
     Channels,
-    Request,
-    SharedProgress,
+    checked_batch_size,
     checked_channels,
-    silence,
-    transcription,
     whole_number,
 )
+from granite_mlx.ranges import Range, stretches
+from granite_mlx.request import Request, SharedProgress, silence, transcription
 from granite_mlx.segments.limits import SegmentLimits
 from granite_mlx.transcript import Segment, Transcript
 
@@ -70,6 +68,7 @@ class GraniteSpeech(LoadedModel):
         channels: Channels = "mixed",
         ranges: Sequence[Range] = (),
         segments: SegmentLimits | None = None,
+        batch_size: int = BATCH_SIZE,
         cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> Transcript:
@@ -103,6 +102,8 @@ class GraniteSpeech(LoadedModel):
                 "channel 1" and so on, and come in the order in which they begin.
             ranges: parts of the recording with another language, task or list of keywords.
             segments: where to cut; None takes what suits the model.
+            batch_size: the most segments that are worked on at once. Each takes memory for its
+                keys and values: 160 kB a token for IBM's model in float32, half of it in bfloat16.
             cancel: stops the work from any thread; this call then raises `Cancelled`.
             on_progress: called with a fraction from 0 to 1, on the MLX thread or the caller's.
 
@@ -115,13 +116,12 @@ class GraniteSpeech(LoadedModel):
             ValueError: any other option out of range or not for this model, or an empty keyword.
         """
         task = transcription(keywords, language, punctuate, speakers, word_times)
-        return self._transcript(
-            self._request(
-                task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
-                max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
-                word_times == "aligned",
-            )
+        request = self._request(
+            task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
+            max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
+            word_times == "aligned",
         )  # fmt: skip
+        return self._transcript(request, checked_batch_size(batch_size))
 
     def stream(
         self,
@@ -144,6 +144,7 @@ class GraniteSpeech(LoadedModel):
         channels: Channels = "mixed",
         ranges: Sequence[Range] = (),
         segments: SegmentLimits | None = None,
+        batch_size: int = BATCH_SIZE,
         cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> Iterator[Segment]:
@@ -156,13 +157,12 @@ class GraniteSpeech(LoadedModel):
         task = transcription(keywords, language, punctuate, speakers, word_times)
         if to is not None:
             task = _translation(to, language, punctuate, keywords)
-        return self._segments(
-            self._request(
-                task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
-                max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
-                word_times == "aligned",
-            )
+        request = self._request(
+            task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
+            max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
+            word_times == "aligned",
         )  # fmt: skip
+        return self._segments(request, checked_batch_size(batch_size))
 
     def transcribe_batch(
         self,
@@ -179,7 +179,10 @@ class GraniteSpeech(LoadedModel):
         seed: int | None = None,
         max_new_tokens: int | None = None,
         speculative: Speculative = "exact",
+        start_s: float = 0.0,
+        end_s: float | None = None,
         channels: Channels = "mixed",
+        ranges: Sequence[Range] = (),
         segments: SegmentLimits | None = None,
         batch_size: int = BATCH_SIZE,
         cancel: CancelToken | None = None,
@@ -193,8 +196,7 @@ class GraniteSpeech(LoadedModel):
 
         Args:
             audio: recordings, each as in `transcribe`. They are read some at a time.
-            batch_size: the most segments that are worked on at once. Each takes memory for its
-                keys and values: 160 kB a token for IBM's model in float32, half of it in bfloat16.
+            batch_size: the most segments, of one recording or of several, at once.
             on_progress: called with a fraction of the whole, on the MLX thread or the caller's.
             on_result: called on the caller's thread with the place of a recording in the list and
                 what is returned for it, in order, each as soon as it is known.
@@ -210,15 +212,15 @@ class GraniteSpeech(LoadedModel):
         """
         if isinstance(audio, (str, bytes, Path, np.ndarray)):
             raise TypeError("audio must be a list of recordings; transcribe takes a single one.")
-        batch_size = whole_number("batch_size", batch_size, LARGEST_BATCH)
+        batch_size = checked_batch_size(batch_size)
         task = transcription(keywords, language, punctuate, speakers, word_times)
         recordings = list(audio)
         progress = SharedProgress(len(recordings), on_progress)
         request = partial(
-            self._request, task, sample_rate=sample_rate, part_s=(0.0, None),
+            self._request, task, sample_rate=sample_rate, part_s=(start_s, end_s),
             sampling=(temperature, top_p, seed), max_new_tokens=max_new_tokens,
-            speculative=speculative, channels=channels, ranges=(), segments=segments, cancel=cancel,
-            align=word_times == "aligned",
+            speculative=speculative, channels=channels, ranges=ranges, segments=segments,
+            cancel=cancel, align=word_times == "aligned",
         )  # fmt: skip
         request(b"", on_progress=None)  # what is wrong with the options is no recording's error
         listenings = [
@@ -252,6 +254,7 @@ class GraniteSpeech(LoadedModel):
         channels: Channels = "mixed",
         ranges: Sequence[Range] = (),
         segments: SegmentLimits | None = None,
+        batch_size: int = BATCH_SIZE,
         cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> Transcript:
@@ -266,13 +269,12 @@ class GraniteSpeech(LoadedModel):
         trained for is a LanguageError as far as `language` tells what is spoken. 4.1-2b-plus
         translates nothing.
         """
-        return self._transcript(
-            self._request(
-                _translation(to, language, punctuate, keywords), audio, sample_rate,
-                (start_s, end_s), (temperature, top_p, seed), max_new_tokens, "off", channels,
-                ranges, segments, cancel, on_progress, align=False,
-            )
+        request = self._request(
+            _translation(to, language, punctuate, keywords), audio, sample_rate, (start_s, end_s),
+            (temperature, top_p, seed), max_new_tokens, "off", channels, ranges, segments, cancel,
+            on_progress, align=False,
         )  # fmt: skip
+        return self._transcript(request, checked_batch_size(batch_size))
 
     def ctc_text(
         self,
@@ -332,20 +334,20 @@ class GraniteSpeech(LoadedModel):
         _ = self.network  # nothing is read for a closed model
         return Listening(request, self._listener)
 
-    def _transcript(self, request: Request) -> Transcript:
+    def _transcript(self, request: Request, n_rows: int) -> Transcript:
         """All segments of one recording."""
         listening = self._listening(request)
-        for _ in self._listener.listen([listening], BATCH_SIZE, BATCH_SIZE):
+        for _ in self._listener.listen([listening], n_rows, n_rows):
             pass
         result = listening.result(self.model_id)
         if isinstance(result, Exception):
             raise result
         return result
 
-    def _segments(self, request: Request) -> Iterator[Segment]:
+    def _segments(self, request: Request, n_rows: int) -> Iterator[Segment]:
         """The same, one after the other; the first one comes alone, since somebody waits."""
         listening = self._listening(request)
-        for _, final in self._listener.listen([listening], BATCH_SIZE, 1):
+        for _, final in self._listener.listen([listening], n_rows, 1):
             yield from final
         error = listening.error or listening.reading.damage
         if error is not None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from granite_mlx.cli.failures import UsageError
 from granite_mlx.cli.model import RecognitionOptions
+from granite_mlx.cli.times import seconds
 from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import language_code, spoken_language
 from granite_mlx.errors import LanguageError
+from granite_mlx.options import BATCH_SIZE, CHANNELS, LARGEST_BATCH
 from granite_mlx.transcript import FORMATS, SubtitleOptions
 from granite_mlx.transcript.writers import SUBTITLE_FORMATS
 
+if TYPE_CHECKING:
+    from granite_mlx.ranges import Range
+
 ALL_FORMATS = "all"
-TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+\.?\d*|\.\d+)", re.ASCII)
-SEXAGESIMAL = 60
 LARGEST_SEED = 2**64 - 1
 SUBTITLE_OPTIONS = tuple(field.name for field in dataclasses.fields(SubtitleOptions))
 
@@ -43,7 +46,7 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
     """What the model is told about every recording.
 
     Raises:
-        UsageError: a range that is empty.
+        UsageError: a range that is empty, or a file of ranges that makes no sense.
         ValueError: a term that cannot be one, or a keywords file that cannot be read.
     """
     start_s, end_s = arguments.start, arguments.end
@@ -60,6 +63,9 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
         max_new_tokens=arguments.max_new_tokens,
         start_s=start_s,
         end_s=end_s,
+        channels=arguments.channels,
+        ranges=() if arguments.ranges is None else _ranges(arguments.ranges),
+        batch_size=arguments.batch_size,
     )
 
 
@@ -81,23 +87,6 @@ def subtitle_options(arguments: argparse.Namespace) -> SubtitleOptions:
         return SubtitleOptions(**given)
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def seconds(text: str) -> float:
-    """90, 90.5, 1:30, 1:30.5 or 0:01:30 -> seconds."""
-    match = TIME.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time (90.5, 1:30 or 0:01:30)")
-    hours, minutes, rest = match.groups()
-    too_many = (minutes is not None and float(rest) >= SEXAGESIMAL) or (
-        hours is not None and int(minutes) >= SEXAGESIMAL
-    )
-    if too_many:
-        raise argparse.ArgumentTypeError(f"{text!r} has 60 or more where 59 is the most")
-    total_s = (float(hours or 0) * SEXAGESIMAL + float(minutes or 0)) * SEXAGESIMAL + float(rest)
-    if not math.isfinite(total_s):
-        raise argparse.ArgumentTypeError("the time is too large")
-    return total_s
 
 
 def target(text: str) -> str:
@@ -142,11 +131,26 @@ def count(text: str) -> int:
     return value
 
 
+def batch_size(text: str) -> int:
+    """A whole number of segments that can be worked on at once."""
+    value = count(text)
+    if value > LARGEST_BATCH:
+        raise argparse.ArgumentTypeError(f"{text} is more than {LARGEST_BATCH}")
+    return value
+
+
 def _language(text: str, code_of: Callable[[str], str]) -> str:
     try:
         return code_of(text)
     except LanguageError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _ranges(path: Path) -> Sequence[Range]:
+    """What a file says; importing its reader only here keeps --help fast."""
+    from granite_mlx.cli.range_file import read_ranges
+
+    return read_ranges(path)
 
 
 def _number(text: str) -> float:
@@ -210,6 +214,20 @@ def _add_speech_arguments(group: argparse._ArgumentGroup) -> None:
         help="begin here: seconds, MM:SS or HH:MM:SS",
     )
     group.add_argument("--end", metavar="TIME", type=seconds, help="stop here, in the same forms")
+    group.add_argument(
+        "--channels",
+        choices=CHANNELS,
+        default=CHANNELS[0],
+        help="separate: each channel by itself, as the speaker channel 1, channel 2, ... "
+        "(default: mixed)",
+    )
+    group.add_argument(
+        "--ranges",
+        metavar="FILE",
+        type=Path,
+        help="another language, task or keywords in parts of the recording: a JSON list of "
+        'objects like {"start": "1:30", "end": "2:00", "language": "fr"}',
+    )
 
 
 def _add_decoding_arguments(group: argparse._ArgumentGroup) -> None:
@@ -231,7 +249,15 @@ def _add_decoding_arguments(group: argparse._ArgumentGroup) -> None:
         "--seed", metavar="N", type=seed, help="sample the same text again for the same seed"
     )
     group.add_argument(
-        "--max-new-tokens", metavar="N", type=count, help="stop after so many tokens"
+        "--max-new-tokens", metavar="N", type=count, help="stop a segment after so many tokens"
+    )
+    group.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=batch_size,
+        default=BATCH_SIZE,
+        help="work on up to N segments, and short recordings, at once; fewer take less memory "
+        f"(default: {BATCH_SIZE})",
     )
 
 

@@ -65,7 +65,8 @@ def run_batch(
         listener = Listener(lambda: load_model(arguments, load, screen), recogniser, options)
         stack.callback(listener.close)
         pace = Pace(job.recording for job in left)
-        groups = groups_of(left, getattr(arguments, "batch_size", 1), pace)
+        n_together = 1 if recogniser.several is None else arguments.batch_size
+        groups = groups_of(left, n_together, pace)
         journal = Journal(manifest, digest)
         batch = Batch(
             groups, len(jobs) - len(left), listener, screen, pace, journal, time.monotonic

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -24,8 +23,11 @@ BYTES_PER_GB = 1e9
 Audio = str | BinaryIO
 Outcome = Transcript | Exception
 Recognise = Callable[[SpeechModel, Audio, RecognitionOptions, FractionProgress], Transcript]
+OnOutcome = Callable[[int, Outcome], None]
+"""Takes the place of a recording among those that were given, and what came of it."""
+
 RecogniseAll = Callable[
-    [SpeechModel, Sequence[Audio], RecognitionOptions, FractionProgress], Sequence[Outcome]
+    [SpeechModel, Sequence[Audio], RecognitionOptions, FractionProgress, OnOutcome], None
 ]
 
 
@@ -60,14 +62,22 @@ class Listener:
                 raise NoModelError from error
         return self._model
 
-    def listen(self, audio: Sequence[Audio], on_progress: FractionProgress) -> Sequence[Outcome]:
-        """What is said in each recording, or the error about it, in order."""
+    def listen(
+        self, audio: Sequence[Audio], on_progress: FractionProgress, on_outcome: OnOutcome
+    ) -> None:
+        """Tell what is said in each recording, or the error about it, in order."""
+        told = _Told(on_outcome)
         several = self._recogniser.several
         if several is not None and len(audio) > 1:
-            # What no single recording is blamed for, as too little memory, may go well one by one.
-            with contextlib.suppress(Exception):
-                return several(self.model(), audio, self._options, on_progress)
-        return [self._listen_to_one(one, on_progress) for one in audio]
+            try:
+                several(self.model(), audio, self._options, on_progress, told)
+            except Exception as error:
+                if error is told.raised:
+                    raise
+                # What no single recording is blamed for, as too little memory, may go well one by
+                # one.
+        for place in range(told.n, len(audio)):
+            on_outcome(place, self._listen_to_one(audio[place], on_progress))
 
     def close(self) -> None:
         if self._model is not None:
@@ -78,6 +88,23 @@ class Listener:
             return self._recogniser.one(self.model(), audio, self._options, on_progress)
         except Exception as error:
             return error
+
+
+class _Told:
+    """Passes outcomes on, and knows how many there were and what the receiver raised."""
+
+    def __init__(self, on_outcome: OnOutcome) -> None:
+        self.n = 0
+        self.raised: BaseException | None = None
+        self._on_outcome = on_outcome
+
+    def __call__(self, place: int, outcome: Outcome) -> None:
+        self.n = place + 1
+        try:
+            self._on_outcome(place, outcome)
+        except BaseException as error:
+            self.raised = error
+            raise
 
 
 def load_model(arguments: argparse.Namespace, load: ModelLoader, screen: Screen) -> SpeechModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 from granite_mlx.cli.exits import Exit
@@ -16,7 +15,7 @@ from granite_mlx.cli.outputs import Job
 from granite_mlx.cli.pace import Pace
 from granite_mlx.cli.screen import Screen
 from granite_mlx.errors import CheckpointError, LanguageError
-from granite_mlx.transcript import Transcript, TranscriptWarning
+from granite_mlx.transcript import TranscriptWarning
 
 OBSTACLES = (NoModelError, ManifestError, LanguageError, CheckpointError, ValueError)
 """What the next recording would meet too. ValueError is how the library refuses an option."""
@@ -74,18 +73,18 @@ class Batch:
         if not audio:
             return
         self._listener.model()  # so that loading it is no recording's time
-        start_s = self._now_s()
-        jobs = list(audio)
-        outcomes = self._listener.listen(list(audio.values()), self._progress_of(jobs, start_s))
-        wall_s = self._now_s() - start_s
-        obstacle = None
-        for job, outcome, share in zip(jobs, outcomes, _shares(outcomes), strict=True):
+        at_work = _Group(list(audio), self._now_s())
+
+        def settle(place: int, outcome: Outcome) -> None:
+            job, wall_s = at_work.next(self._now_s())
             if isinstance(outcome, OBSTACLES):
-                obstacle = obstacle or outcome
+                at_work.obstacle = at_work.obstacle or outcome
             else:
-                self._settle(job, states[job], outcome, share * wall_s)
-        if obstacle is not None:
-            raise obstacle
+                self._settle(job, states[job], outcome, wall_s)
+
+        self._listener.listen(list(audio.values()), self._progress_of(at_work), settle)
+        if at_work.obstacle is not None:
+            raise at_work.obstacle
 
     def _opened(self, group: Sequence[Job], states: dict[Job, State]) -> dict[Job, Audio]:
         """What there is to listen to; a file that is not there has failed."""
@@ -118,17 +117,17 @@ class Batch:
         self._screen.failure(error, job.recording.shown_name)
         self._journal.failed(job, state, error)
 
-    def _progress_of(self, jobs: Sequence[Job], start_s: float) -> FractionProgress:
-        first = self._n_done + len(self._failed) + 1
-        last = first + len(jobs) - 1
-        place = f"{first}/{self._n_files}" if first == last else f"{first}-{last}/{self._n_files}"
-        files = [job.recording for job in jobs]
-        names = ", ".join(file.shown_name for file in files)
-
+    def _progress_of(self, at_work: _Group) -> FractionProgress:
         def show(fraction: float) -> None:
+            first = self._n_done + len(self._failed) + 1
+            last = first + len(at_work.jobs) - 1
+            place = f"{first}" if first == last else f"{first}-{last}"
+            files = [job.recording for job in at_work.jobs]
+            names = ", ".join(file.shown_name for file in files)
             # The name comes last: where the line is cut, the figures stay.
-            figures = self._pace.line(files, fraction, self._now_s() - start_s)
-            self._screen.progress(f"[{place}] {figures}: {names}")
+            elapsed_s = self._now_s() - at_work.since_s
+            figures = self._pace.line(files, at_work.left(fraction), elapsed_s)
+            self._screen.progress(f"[{place}/{self._n_files}] {figures}: {names}")
 
         return show
 
@@ -143,29 +142,37 @@ class Batch:
         return Exit.PARTIAL if self._n_done else Exit.NOTHING_DONE
 
 
+class _Group:
+    """The jobs of a group that are not done, and since when the first of them is worked on."""
+
+    def __init__(self, jobs: list[Job], since_s: float) -> None:
+        self.jobs = jobs
+        self.since_s = since_s
+        self.obstacle: Exception | None = None
+        self._n_all = len(jobs)
+
+    def next(self, now_s: float) -> tuple[Job, float]:
+        """The first job is done. -> it, and the time since the one before it."""
+        wall_s, self.since_s = now_s - self.since_s, now_s
+        return self.jobs.pop(0), wall_s
+
+    def left(self, fraction: float) -> float:
+        """A fraction of all jobs -> of those that are not done."""
+        n_done = self._n_all - len(self.jobs)
+        return max(0.0, fraction * self._n_all - n_done) / len(self.jobs) if self.jobs else 1.0
+
+
 def groups_of(jobs: Sequence[Job], size: int, pace: Pace) -> list[list[Job]]:
-    """Groups of at most `size`. Recordings of similar length go together where the order of their
-    outputs does not matter; stdin goes alone, because it cannot be read twice."""
-    if size > 1 and any(job.outputs for job in jobs):
-        jobs = sorted(jobs, key=lambda job: (_suffix(job), pace.size(job.recording)))
+    """Groups of at most `size`. What is no file, stdin or a pipe, goes alone: it cannot be read
+    twice, and nobody knows how long the others would wait for it."""
     groups: list[list[Job]] = []
+    goes_alone = False
     for job in jobs:
-        alone = job.recording.is_stdin or (groups and groups[-1][-1].recording.is_stdin)
-        if not groups or alone or len(groups[-1]) == size:
+        before, goes_alone = goes_alone, not pace.is_known(job.recording)
+        if not groups or goes_alone or before or len(groups[-1]) == size:
             groups.append([])
         groups[-1].append(job)
     return groups
-
-
-def _suffix(job: Job) -> str:
-    return os.path.splitext(job.recording.name)[1].lower()
-
-
-def _shares(outcomes: Sequence[Outcome]) -> list[float]:
-    """The part of a group's time that each recording took, by its length."""
-    lengths = [one.duration_s if isinstance(one, Transcript) else 0.0 for one in outcomes]
-    total_s = sum(lengths)
-    return [length / total_s if total_s else 1 / len(lengths) for length in lengths]
 
 
 def _warning_text(warning: TranscriptWarning) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import BinaryIO, Protocol, TypedDict, Unpack
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypedDict, Unpack
 
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.word_times import WordTimes
+from granite_mlx.options import Channels
 from granite_mlx.transcript import Transcript
+
+if TYPE_CHECKING:
+    from granite_mlx.ranges import Range
 
 BytesProgress = Callable[[int, int], None]
 """(bytes done, bytes in total) of a download."""
@@ -16,8 +20,8 @@ FractionProgress = Callable[[float], None]
 """The part of a recording that is done, 0 to 1."""
 
 
-class BatchOptions(TypedDict):
-    """The options of `GraniteSpeech.transcribe_batch` that the command line sets."""
+class RecognitionOptions(TypedDict):
+    """The options of `GraniteSpeech` that the command line sets."""
 
     keywords: list[str] | None
     language: str | None
@@ -26,13 +30,11 @@ class BatchOptions(TypedDict):
     top_p: float
     seed: int | None
     max_new_tokens: int | None
-
-
-class RecognitionOptions(BatchOptions):
-    """Those of `GraniteSpeech.transcribe`."""
-
     start_s: float
     end_s: float | None
+    channels: Channels
+    ranges: Sequence[Range]
+    batch_size: int
 
 
 class SpeechModel(Protocol):
@@ -72,9 +74,9 @@ class SpeechModel(Protocol):
         speakers: bool = False,
         word_times: WordTimes = "aligned",
         speculative: Speculative = "exact",
-        batch_size: int = 1,
         on_progress: FractionProgress | None = None,
-        **options: Unpack[BatchOptions],
+        on_result: Callable[[int, Transcript | Exception], None] | None = None,
+        **options: Unpack[RecognitionOptions],
     ) -> Sequence[Transcript | Exception]: ...
 
     def close(self) -> None: ...
@@ -104,16 +106,3 @@ def load_granite_speech(
     from granite_mlx import load
 
     return load(model, revision=revision, dtype=dtype, on_progress=on_progress)
-
-
-def without_range(options: RecognitionOptions) -> BatchOptions:
-    """What a batch can be told."""
-    return BatchOptions(
-        keywords=options["keywords"],
-        language=options["language"],
-        punctuate=options["punctuate"],
-        temperature=options["temperature"],
-        top_p=options["top_p"],
-        seed=options["seed"],
-        max_new_tokens=options["max_new_tokens"],
-    )

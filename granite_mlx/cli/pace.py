@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from granite_mlx.cli.inputs import Recording
-
-SEXAGESIMAL = 60
+from granite_mlx.cli.times import clock
 
 
 class Pace:
@@ -49,6 +48,10 @@ class Pace:
     def leave_out(self, recording: Recording) -> None:
         """A recording that failed takes no more time."""
         self._count(recording, -1)
+
+    def is_known(self, recording: Recording) -> bool:
+        """Whether there is a size: there is none of stdin and pipes."""
+        return self._sizes[recording] is not None
 
     def size(self, recording: Recording) -> int:
         """In bytes; 0 where it is not known."""
@@ -104,13 +107,6 @@ class Pace:
             self._n_of_unknown_size += sign
         else:
             self._left_bytes[_kind(recording)] += sign * size
-
-
-def clock(time_s: float) -> str:
-    """75.4 -> 1:15, 3675 -> 1:01:15."""
-    minutes, seconds = divmod(round(time_s), SEXAGESIMAL)
-    hours, minutes = divmod(minutes, SEXAGESIMAL)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 def _kind(recording: Recording) -> str:

@@ -9,15 +9,14 @@ from functools import partial
 
 from granite_mlx.cli.arguments import add_recognition_arguments
 from granite_mlx.cli.batch import run_batch
-from granite_mlx.cli.bulk_arguments import add_batch_size, add_bulk_arguments
+from granite_mlx.cli.bulk_arguments import add_bulk_arguments
 from granite_mlx.cli.failures import UsageError
-from granite_mlx.cli.listener import Audio, Outcome, Recogniser
+from granite_mlx.cli.listener import Audio, OnOutcome, Recogniser
 from granite_mlx.cli.model import (
     FractionProgress,
     ModelLoader,
     RecognitionOptions,
     SpeechModel,
-    without_range,
 )
 from granite_mlx.cli.screen import Screen
 from granite_mlx.decoding.speculative import SPECULATIVE, Speculative
@@ -40,7 +39,7 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     add_recognition_arguments(parser)
-    add_batch_size(add_bulk_arguments(parser))
+    add_bulk_arguments(parser)
     parser.add_argument(
         "--speculative",
         choices=SPECULATIVE,
@@ -103,13 +102,14 @@ def _transcribe_batch(
     audio: Sequence[Audio],
     options: RecognitionOptions,
     on_progress: FractionProgress,
-) -> Sequence[Outcome]:
-    return model.transcribe_batch(
+    on_outcome: OnOutcome,
+) -> None:
+    model.transcribe_batch(
         audio,
         speakers=asked.speakers,
         word_times=asked.word_times,
         speculative=asked.speculative,
-        batch_size=len(audio),
         on_progress=on_progress,
-        **without_range(options),
+        on_result=on_outcome,
+        **options,
     )

@@ -69,9 +69,11 @@ class FakeSpeech:
         self, audio: Sequence[str | BinaryIO], **options: Any
     ) -> list[Transcript | Exception]:
         self.batches.append([str(one) for one in audio])
-        assert options.pop("batch_size") == len(audio)
-        options |= {"start_s": 0.0, "end_s": None}
-        return [self._hear_or_fail(one, dict(options)) for one in audio]
+        on_result, results = options.pop("on_result"), []
+        for place, one in enumerate(audio):
+            results.append(self._hear_or_fail(one, dict(options)))
+            on_result(place, results[-1])
+        return results
 
     def close(self) -> None:
         self.closed += 1

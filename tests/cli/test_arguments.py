@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from granite_mlx.cli.arguments import seconds
+from granite_mlx import Range
+from granite_mlx.cli.times import seconds
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,9 @@ def test_without_options_the_model_gets_its_own_defaults(
             "max_new_tokens": None,
             "start_s": 0.0,
             "end_s": None,
+            "channels": "mixed",
+            "ranges": (),
+            "batch_size": 8,
             "speculative": "exact",
             "speakers": False,
             "word_times": "aligned",
@@ -73,10 +77,16 @@ def test_every_option_reaches_the_model(
 ) -> None:
     path = recording("a.wav")
     terms = recording("terms.txt", "\ufeff# names\n\nSiobhán\n  Kathryn  \nErik\n")
+    parts = recording(
+        "parts.json",
+        '[{"start": "1:40", "end": 110.5, "language": "German", "keywords": ["Zoë"]},'
+        '{"start": 115, "to": "en", "punctuate": false}]',
+    )
     options = (
         f"-m demo --revision v1 --dtype float16 -k Erik --keyword Kubernetes "
         f"--keywords-file {terms} --language French --punctuate --temperature 0.5 --top-p 0.9 "
-        f"--seed 7 --max-new-tokens 99 --start 1:30 --end 0:02:00.5 --to en"
+        f"--seed 7 --max-new-tokens 99 --start 1:30 --end 0:02:00.5 --to en --batch-size 3 "
+        f"--channels separate --ranges {parts}"
     )
     assert run("translate", *options.split(), path).code == 0
     assert model.loaded == [{"model": "demo", "revision": "v1", "dtype": "float16"}]
@@ -93,6 +103,12 @@ def test_every_option_reaches_the_model(
             "max_new_tokens": 99,
             "start_s": 90.0,
             "end_s": 120.5,
+            "channels": "separate",
+            "ranges": (
+                Range(100.0, 110.5, language="German", keywords=["Zoë"]),
+                Range(115, to="en", punctuate=False),
+            ),
+            "batch_size": 3,
             "to": "en",
         }
     ]
@@ -242,3 +258,51 @@ def test_a_keyword_that_cannot_be_one(
     assert (ran.code, model.loaded) == (2, [])
     assert "keyword 2" in ran.err
     assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "is not JSON: "),
+        ("\udcff", "is not JSON: "),
+        ("{}", "holds no list of ranges."),
+        ("[3]", "range 1: it is not an object but 3."),
+        ('[{"start": 0}, {"end": 3}]', "range 2: it has no start."),
+        ('[{"start": 0, "begin": 3}]', "range 1: 'begin' is none of start, end, language"),
+        ('[{"start": "1:75"}]', "range 1: '1:75' has 60 or more"),
+        ('[{"start": null}]', "range 1: a range's start_s must be a number of seconds, not None."),
+        ('[{"start": 5, "end": 4}]', "range 1: a range's end_s must be later"),
+        ('[{"start": 0, "language": "klingon"}]', "range 1: "),
+        ('[{"start": 0, "language": 3}]', "range 1: language must be text, not 3."),
+        ('[{"start": 0, "to": ["fr"]}]', "range 1: to must be text"),
+        ('[{"start": 0, "language": "fr", "to": "de"}]', "range 1: "),
+        ('[{"start": 0, "keywords": "Ada"}]', "range 1: "),
+        ('[{"start": 0, "keywords": {"Ada": 1}}]', "range 1: "),
+        ('[{"start": 0, "keywords": [1]}]', "range 1: "),
+        ('[{"start": 0, "punctuate": "yes"}]', "range 1: punctuate must be true or false"),
+        ('[{"start": 0}, {"start": 2, "end": 4}]', ": ranges overlap: "),
+    ],
+)
+def test_ranges_that_make_no_sense(
+    text: str, message: str, run: Callable[..., Any], model: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "parts.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    ran = run("transcribe", "a.wav", "--ranges", path)
+    assert (ran.code, ran.out, model.loaded) == (2, "", [])
+    assert ran.err.startswith(f"granite-mlx: --ranges {path}")
+    assert message in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_ranges_that_are_not_there(run: Callable[..., Any], tmp_path: Path) -> None:
+    ran = run("transcribe", "a.wav", "--ranges", tmp_path / "none.json")
+    assert ran.code == 2
+    assert ran.err == f"granite-mlx: --ranges {tmp_path}/none.json: No such file or directory.\n"
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "1025"])
+def test_batches_that_cannot_be(text: str, run: Callable[..., Any]) -> None:
+    ran = run("transcribe", "a.wav", "--batch-size", text)
+    assert ran.code == 2
+    assert "argument --batch-size" in ran.err

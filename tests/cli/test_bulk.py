@@ -169,7 +169,7 @@ def test_each_recording_of_any_tree_has_an_output_of_its_own(
         assert len({os.path.relpath(path, out).casefold() for path in written}) == len(texts)
 
 
-def test_batches_are_of_similar_files_and_each_output_is_its_own(
+def test_batches_are_of_neighbours_and_each_output_is_its_own(
     run: Run, model: Any, recording: Recordings, tmp_path: Path
 ) -> None:
     texts = {"a.wav": "x" * 900, "b.wav": "y", "c.mp3": "z", "d.wav": "w" * 800, "e.wav": "v"}
@@ -178,9 +178,9 @@ def test_batches_are_of_similar_files_and_each_output_is_its_own(
     ran = run("transcribe", *files, "-o", tmp_path / "out", "--batch-size", "2")
     assert (ran.code, ran.err) == (0, "")
     assert [[Path(one).name for one in batch] for batch in model.batches] == [
-        ["c.mp3", "f.mp3"],
-        ["b.wav", "e.wav"],
-        ["d.wav", "a.wav"],
+        ["a.wav", "b.wav"],
+        ["c.mp3", "d.wav"],
+        ["e.wav", "f.mp3"],
     ]
     for name, text in texts.items():
         assert (tmp_path / "out" / name[:1]).with_suffix(".txt").read_text() == f"{text}\n"
@@ -223,15 +223,23 @@ def test_what_stops_every_recording_comes_after_what_is_done(
     assert len(model.batches) == 1
 
 
-@pytest.mark.parametrize("part", [["--start", "1"], ["--end", "9"]])
-def test_batches_are_of_whole_recordings(
-    part: list[str], run: Run, model: Any, recording: Recordings
+def test_a_part_of_each_recording_of_a_batch(run: Run, model: Any, recording: Recordings) -> None:
+    ran = run("transcribe", recording("a.wav"), recording("b.wav"), "--start", "1", "--end", "9")
+    assert (ran.code, len(model.batches)) == (0, 1)
+    assert [(call["start_s"], call["end_s"]) for call in model.calls] == [(1.0, 9.0)] * 2
+
+
+def test_what_a_delivery_raises_ends_a_batch(
+    run: Run, model: Any, recording: Recordings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran = run("transcribe", recording("a.wav"), "--batch-size", "2", *part)
-    assert (ran.code, model.loaded) == (2, [])
-    assert ran.err == (
-        "granite-mlx: --batch-size takes whole recordings: leave it out, or --start and --end.\n"
-    )
+    """It is no failure of the batch, which would be tried again one by one."""
+
+    def settle(*_: Any) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("granite_mlx.cli.loop.Batch._settle", settle)
+    run("transcribe", recording("a.wav"), recording("b.wav"))
+    assert len(names(model)) == 1
 
 
 def test_the_end_is_a_summary_for_those_who_watch(
@@ -250,21 +258,21 @@ def test_the_end_is_a_summary_for_those_who_watch(
     assert account == f"granite-mlx: 1 of 3 files failed: {bad}"
     assert summary.startswith("1 file, 0:02 of audio in 0:00 (RTFx ")
     progress = [text for text in terminal.getvalue().split("\r\x1b[K") if text.startswith("[")]
-    assert progress[0].startswith("[2/3] 50%, 0:00 left: ")
-    assert progress[1].startswith("[3/3] 50%, 0:00 left, RTFx ")
+    assert progress[0].startswith("[2-3/3] 50%, 0:00 left: ")
+    assert progress[1].startswith("[3/3] 0%, 0:00 left, RTFx ")
 
 
-def test_an_interruption_keeps_the_batches_that_are_done(
+def test_an_interruption_keeps_what_is_done_of_a_batch(
     run: Run, model: Any, recording: Recordings, tmp_path: Path
 ) -> None:
     texts = {"a.wav": "1", "b.wav": "2", "c.wav": "three", "d.wav": "!interrupt"}
     files = [recording(name, text) for name, text in texts.items()]
     options = ["-o", tmp_path / "out", "--batch-size", "2", "--manifest", tmp_path / "m"]
     ran = run("transcribe", *files, *options)
-    assert (ran.code, ran.err) == (130, "granite-mlx: interrupted; 2 of 4 files are done.\n")
-    assert sorted(os.listdir(tmp_path / "out")) == ["a.txt", "b.txt"]
+    assert (ran.code, ran.err) == (130, "granite-mlx: interrupted; 3 of 4 files are done.\n")
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.txt", "b.txt", "c.txt"]
     files[3].write_text("four")
     model.calls.clear()
     assert run("transcribe", *files, *options).code == 0
-    assert names(model) == ["d.wav", "c.wav"]  # by size
+    assert names(model) == ["d.wav"]
     assert (tmp_path / "out" / "c.txt").read_text() == "three\n"

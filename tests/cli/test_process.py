@@ -144,8 +144,8 @@ def test_closed_standard_streams_do_not_stop_it(
     assert (out / "a.txt").read_text() == "words\n"
     if "2>" not in closed:
         assert [line.partition(": ")[2] for line in ran.stderr.splitlines()] == [
-            f"warning: {speech}: 0.50-1.00 s: it repeats itself.",
             "missing.wav: there is no such file.",
+            f"warning: {speech}: 0.50-1.00 s: it repeats itself.",
             "1 of 2 files failed: missing.wav",
         ]
 

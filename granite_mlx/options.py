@@ -1,0 +1,40 @@
+"""Options that Python and the command line share: their names, limits and checks.
+
+Nothing heavy is imported here: `granite-mlx --help` needs them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Channels = Literal["mixed", "separate"]
+"""Channels are averaged, or each one is transcribed by itself."""
+
+CHANNELS: tuple[Channels, ...] = ("mixed", "separate")
+
+BATCH_SIZE = 8
+"""Segments that are worked on at once."""
+
+LARGEST_BATCH = 1024
+
+
+def checked_channels(channels: str) -> Channels:
+    """ValueError for another name."""
+    for known in CHANNELS:
+        if known == channels:
+            return known
+    raise ValueError(f"channels must be mixed or separate, not {channels!r}.")
+
+
+def checked_batch_size(batch_size: int) -> int:
+    """TypeError or ValueError for what is no number of segments."""
+    return whole_number("batch_size", batch_size, LARGEST_BATCH)
+
+
+def whole_number(name: str, value: int, most: int) -> int:
+    """An option from 1 to `most`; TypeError or ValueError where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}.")
+    if not 1 <= value <= most:
+        raise ValueError(f"{name} must be from 1 to {most}, not {value}.")
+    return value
