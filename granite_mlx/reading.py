@@ -112,7 +112,8 @@ class Reading:
         for n, channel in enumerate(self._channels):
             yield from self._said(channel.push(block[:, n]))
         if before // REPORT_SAMPLES != self.n_samples // REPORT_SAMPLES and not self._n_pieces:
-            self._progress.report(self.fraction)
+            # What is read ahead of a piece is not done.
+            self._progress.report(self.fraction * self.position / self.n_samples)
 
     def _said(self, pieces: Iterator[Spoken]) -> Iterator[Spoken]:
         for spoken in pieces:

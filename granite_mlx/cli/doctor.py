@@ -58,7 +58,7 @@ def model_report(model: str, load: ModelLoader) -> dict[str, str]:
         return {
             "model": loaded.model_id,
             "dtype": loaded.dtype,
-            "longest recording": f"{loaded.max_duration_s:g} s",
+            "heard at once": f"{loaded.max_duration_s:g} s",
         }
     finally:
         loaded.close()

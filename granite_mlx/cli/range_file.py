@@ -56,7 +56,7 @@ def _range(given: Any) -> Range:
     punctuate = given.get("punctuate")
     if punctuate is not None and not isinstance(punctuate, bool):
         raise TypeError(f"punctuate must be true or false, not {json.dumps(punctuate)}.")
-    if not isinstance(given.get("keywords", []), list):
+    if not isinstance(given.get("keywords") or [], list):
         raise TypeError(f"keywords must be a list, not {json.dumps(given['keywords'])}.")
     for key in ("language", "to"):
         if given.get(key) is not None and not isinstance(given[key], str):

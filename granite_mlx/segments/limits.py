@@ -56,6 +56,11 @@ class SegmentLimits:
                 f"greatest_s={self.greatest_s:g}, not {self.pause_s:g}."
             )
 
+    @classmethod
+    def at_once(cls, longest_s: float) -> SegmentLimits:
+        """Limits that make one segment of a recording of at most `longest_s`, pauses or not."""
+        return cls(least_s=0.0, greatest_s=longest_s, pause_s=longest_s / LONG_PAUSES)
+
     @property
     def long_pause_s(self) -> float:
         """The pause that ends a segment of any length."""

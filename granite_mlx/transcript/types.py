@@ -91,8 +91,9 @@ class Transcript:
 
     @property
     def words(self) -> tuple[Word, ...]:
-        """The words of all segments, in order."""
-        return tuple(word for segment in self.segments for word in segment.words)
+        """The words of all segments, in the order in which they begin: speakers may overlap."""
+        words = [word for segment in self.segments for word in segment.words]
+        return tuple(sorted(words, key=lambda word: word.start_s))
 
     def to_json(self) -> str:
         """This transcript as JSON, schema version 1 (docs/transcript-schema.md).

@@ -85,7 +85,7 @@ def test_a_model_is_described_and_closed(model: Any) -> None:
     assert model_report("demo", model.load) == {
         "model": "fake",
         "dtype": "float32",
-        "longest recording": "360 s",
+        "heard at once": "360 s",
     }
     assert model.closed == 1
 

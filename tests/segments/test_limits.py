@@ -42,3 +42,8 @@ def test_of_a_checkpoint(tmp_path: Path, demo_checkpoint: Path) -> None:
         path.write_text(json.dumps({"segment_limits": wrong}))
         with pytest.raises(CheckpointError, match="segment_limits"):
             read_segment_limits(tmp_path)
+
+
+def test_limits_of_one_segment() -> None:
+    limits = SegmentLimits.at_once(40.0)
+    assert (limits.least_s, limits.greatest_s, limits.long_pause_s) == (0.0, 40.0, 40.0)

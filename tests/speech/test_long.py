@@ -358,6 +358,16 @@ def test_one_sample(model: GraniteSpeech) -> None:
     assert codes(model.transcribe(np.ones(1), **OPTIONS)) == ["too_short"]
 
 
+def test_one_segment_whatever_the_pauses(model: GraniteSpeech) -> None:
+    limits = SegmentLimits.at_once(len(LONG) / RATE + 1)
+    fractions: list[float] = []
+    (found,) = model.transcribe(
+        LONG, on_progress=fractions.append, **OPTIONS | {"segments": limits}
+    ).segments
+    assert (found.start_s, found.end_s) == (0.0, len(LONG) / RATE)
+    assert fractions[0] == pytest.approx(0.3)  # reading alone is no progress
+
+
 def test_limits_of_one_s_own(model: GraniteSpeech) -> None:
     options = OPTIONS | {"segments": SegmentLimits(0, 3, 1.0)}
     found = model.transcribe(LONG, **options).segments
