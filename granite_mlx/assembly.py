@@ -10,7 +10,7 @@ from granite_mlx.audio.stream import SAMPLE_RATE
 from granite_mlx.errors import RecognitionError
 from granite_mlx.reading import Reading, Spoken
 from granite_mlx.request import Request, transcript_of
-from granite_mlx.segments.joining import Seam, join
+from granite_mlx.segments.joining import Seam, Span, join, join_by_times
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 
 Segments = tuple[Segment, ...]
@@ -138,11 +138,18 @@ class Assembly:
         if spoken.piece.joined_on:
             self._held[spoken.channel] = (spoken, segments)
         else:
-            self._waiting += segments
+            self._wait(segments)
 
     def _release(self, channel: int) -> None:
         if channel in self._held:
-            self._waiting += self._held.pop(channel)[1]
+            self._wait(self._held.pop(channel)[1])
+
+    def _wait(self, segments: Segments) -> None:
+        # Pieces that overlap have timed words in any case, since their seam needs them.
+        align = self._request.align
+        self._waiting += [
+            one if align else replace(one, words=(), confidence=None) for one in segments
+        ]
 
 
 MODEL_WIDE = frozenset({"not_punctuated", "no_speakers", "no_word_times"})
@@ -151,7 +158,11 @@ MODEL_WIDE = frozenset({"not_punctuated", "no_speakers", "no_word_times"})
 
 def joined(left: Segments, right: Segments, seam: Seam, at_s: float) -> tuple[Segments, Segments]:
     """The segments of two overlapping pieces without what both have; `at_s` is the seam's time."""
-    n_left, n_skipped = join(_text(left), _text(right), seam)
+    spans, following_spans = _spans(left), _spans(right)
+    if spans is None or following_spans is None:
+        n_left, n_skipped = join(_text(left), _text(right), seam)
+    else:
+        n_left, n_skipped = join_by_times(spans, following_spans, at_s)
     kept = first_words(left, n_left)
     following = words_from(right, n_skipped)
     if kept:
@@ -200,6 +211,14 @@ def _part_of(segment: Segment, first: int, last: int) -> Segment:
         place += len(word.text.split())
     text = " ".join(segment.text.split()[first:last])
     return replace(segment, text=text, words=tuple(words))
+
+
+def _spans(segments: Sequence[Segment]) -> list[Span] | None:
+    """When each word between spaces is said; None where that is not known of all."""
+    words = [word for one in segments for word in one.words]
+    if [word.text for word in words] != _text(segments).split():
+        return None
+    return [(word.start_s, word.end_s) for word in words]
 
 
 def _text(segments: Sequence[Segment]) -> str:

@@ -151,9 +151,10 @@ class Listener:
         question = instruction(spoken.task, self.family)
         prompt = self.tokenizer.prompt(question, system_prompt(self.family))
         drafts = "off" if spoken.task.to is not None else request.speculative
+        is_timed = spoken.task.to is None and (request.align or spoken.piece.overlaps)
         return Asked(
             spoken.piece.samples, prompt, spoken.task, request.sampler, request.max_new_tokens,
-            drafts, report, request.align and spoken.task.to is None,
+            drafts, report, is_timed,
         )  # fmt: skip
 
     def _answer(

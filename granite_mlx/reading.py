@@ -113,7 +113,9 @@ class Reading:
             yield from self._said(channel.push(block[:, n]))
         if before // REPORT_SAMPLES != self.n_samples // REPORT_SAMPLES and not self._n_pieces:
             # What is read ahead of a piece is not done.
-            self._progress.report(self.fraction * self.position / self.n_samples)
+            fraction = self.fraction * self.position / self.n_samples
+            if fraction > self._progress.fraction:
+                self._progress.report(fraction)
 
     def _said(self, pieces: Iterator[Spoken]) -> Iterator[Spoken]:
         for spoken in pieces:

@@ -1,16 +1,23 @@
 """Texts of two pieces that overlap -> where the first one ends and the second one begins.
 
-The witness is what the character head heard of the shared stretch, before and after the seam. Each
+Where it is known when each word is said, the seam's time parts them. Else the witness is what the
+character head heard of the shared stretch, before and after the seam. Each
 text is laid along it, letter by letter, and parted where the seam comes: so a word of the stretch
 belongs to one text and not to the other, even where the two heard it differently.
 """
 
 from __future__ import annotations
 
+import math
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+
+Span: TypeAlias = tuple[float, float]
+"""When a word begins and ends, in seconds."""
 
 NOT_HEARD, NOT_WRITTEN = 0.8, 0.2
 """What a letter costs that is in the text alone, and one that is in the witness alone."""
@@ -35,6 +42,36 @@ class Seam:
     after: str
     at: int
     until: int
+
+
+def join_by_times(left: Sequence[Span], right: Sequence[Span], at_s: float) -> tuple[int, int]:
+    """How many timed words of `left`, and from which one of `right` on, make one text.
+
+    Args:
+        left, right: when the words of each text begin and end, in order, in seconds.
+        at_s: the time of the seam.
+    """
+    # A text that ends early, or begins late, leaves the stretch to the other one.
+    left_end_s = left[-1][1] if left else -math.inf
+    right_start_s = right[0][0] if right else math.inf
+    n_left = sum(_middle(one) < at_s or one[1] <= right_start_s for one in left)
+    n_skipped = sum(_middle(one) < at_s and one[0] < left_end_s for one in right)
+    # The word at the seam may be in both by their own times, or in neither.
+    if n_left > 0 and n_skipped < len(right) and _is_one(left[n_left - 1], right[n_skipped]):
+        return n_left, n_skipped + 1
+    if n_left < len(left) and n_skipped > 0 and _is_one(left[n_left], right[n_skipped - 1]):
+        return n_left + 1, n_skipped
+    return n_left, n_skipped
+
+
+def _middle(span: Span) -> float:
+    return (span[0] + span[1]) / 2
+
+
+def _is_one(one: Span, other: Span) -> bool:
+    """Whether two words are said at one time: more than half of the shorter one is in both."""
+    shared_s = min(one[1], other[1]) - max(one[0], other[0])
+    return shared_s > min(one[1] - one[0], other[1] - other[0]) / 2
 
 
 def join(left: str, right: str, seam: Seam) -> tuple[int, int]:

@@ -56,6 +56,11 @@ class Piece:
     joined_on: bool = False
 
     @property
+    def overlaps(self) -> bool:
+        """Whether it shares samples with another one."""
+        return self.joined_on or self.seam is not None
+
+    @property
     def end(self) -> int:
         """Behind the last sample."""
         return self.start + len(self.samples)

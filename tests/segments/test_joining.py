@@ -1,10 +1,11 @@
-from itertools import pairwise
-
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from granite_mlx.segments.joining import Seam, join
+from granite_mlx.segments.joining import Seam, join, join_by_times
+
+Timed = tuple[str, float, float]
 
 NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve thirty forty".split()
 
@@ -81,42 +82,72 @@ def test_joined(left: str, right: str, before: str, after: str, wanted: str) -> 
     assert joined(left, right, before, after) == wanted
 
 
-@given(
-    st.lists(st.sampled_from(NUMBERS), min_size=8, max_size=24).filter(
-        lambda said: all(a != b for a, b in pairwise(said))
-    ),
-    st.data(),
-)
-def test_no_word_is_lost_or_doubled(said: list[str], data: st.DataObject) -> None:
-    """Two texts that are right, cut within words, with a witness that misses letters."""
-    seam = data.draw(st.integers(3, len(said) - 3))
-    n_shared = data.draw(st.integers(1, 3))
-    first, last = seam - n_shared, seam + n_shared
-    left = said[:last]
-    right = said[first:]
-    if data.draw(st.booleans()):
-        left = [*left[:-1], left[-1][:2]]
-        right = [right[0][2:] or "x", *right[1:]]
+def lasting(words: list[str], lengths_s: list[float], gaps_s: list[float]) -> list[Timed]:
+    """Words one behind the other."""
+    timed, at_s = [], 0.0
+    for word, length_s, gap_s in zip(words, lengths_s, gaps_s, strict=True):
+        timed.append((word, at_s, at_s + length_s))
+        at_s += length_s + gap_s
+    return timed
 
-    def heard(words: list[str]) -> str:
-        letters = list(" ".join(words))
-        if len(letters) > 7:
-            letters.pop(data.draw(st.integers(3, len(letters) - 4)))
-        return "".join(letters)
 
-    n_left, n_skipped = join(
-        " ".join(left), " ".join(right),
-        Seam(heard(said[first:seam]), heard(said[seam:last]), 0, 0),
+@given(st.data())
+def test_no_word_is_lost_or_doubled(data: st.DataObject) -> None:
+    """Two pieces that heard all their words, cut within words, and give times that are off."""
+    n = 16
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    said = lasting(
+        [str(word) for word in rng.choice(NUMBERS[:3], n)],  # few: periods of all kinds
+        rng.uniform(0.2, 0.6, n).tolist(), rng.uniform(0.0, 0.1, n).tolist(),
     )  # fmt: skip
-    got = left[:n_left] + right[n_skipped:]
-    assert len(got) == len(said)
-    wrong = [a for a, b in zip(got, said, strict=True) if a != b]
-    assert len(wrong) <= 1  # of those that were cut, where only one side of the seam is shared
+    at_s = said[8][1] + float(rng.uniform(-0.05, 0.05))
+    half_s = float(rng.uniform(0.7, 1.5))
+    first_s, last_s = at_s - half_s, at_s + half_s
+    left = heard([one for one in said if one[1] < last_s - 0.05], rng, 0.0, last_s)
+    right = heard([one for one in said if one[2] > first_s + 0.05], rng, first_s, said[-1][2])
+    n_left, n_skipped = join_by_times(spans(left), spans(right), at_s)
+    got = [word for word, _, _ in left[:n_left] + right[n_skipped:]]
+    assert got == [word for word, _, _ in said]
+
+
+def heard(
+    words: list[Timed], rng: np.random.Generator, first_s: float, last_s: float
+) -> list[Timed]:
+    """The words of a piece by their own times: inside the piece, in order, up to 50 ms off."""
+    edges = np.array([[start_s, end_s] for _, start_s, end_s in words])
+    off = np.clip(edges + rng.uniform(-0.05, 0.05, edges.shape), first_s, last_s)
+    times = np.maximum.accumulate(off.ravel()).reshape(-1, 2).tolist()
+    return [
+        (word, start_s, end_s) for (word, _, _), (start_s, end_s) in zip(words, times, strict=True)
+    ]
+
+
+def spans(words: list[Timed]) -> list[tuple[float, float]]:
+    return [(start_s, end_s) for _, start_s, end_s in words]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "wanted"),
+    [
+        ([(0, 1), (1, 2), (2, 2.4)], [(1.9, 2.05), (2.1, 3)], (2, 1)),
+        # A text that ends early, one that begins late, and one that says nothing.
+        ([(0, 1)], [(1.1, 1.9), (2, 3)], (1, 0)),
+        ([(0, 1), (1.2, 2), (2.1, 2.5)], [(2.6, 3)], (3, 0)),
+        ([], [(1.1, 1.9), (2, 3)], (0, 0)),
+        ([(0, 1), (2.1, 3)], [], (2, 0)),
+        # The word at the seam, which both take for theirs, or neither does.
+        ([(0, 1), (1.6, 2.3)], [(1.7, 2.4), (2.5, 3)], (2, 1)),
+        ([(0, 1), (1.7, 2.4)], [(1.5, 2.4), (2.5, 3)], (2, 1)),
+    ],
+)
+def test_joined_by_times(
+    left: list[tuple[float, float]], right: list[tuple[float, float]], wanted: tuple[int, int]
+) -> None:
+    assert join_by_times(left, right, 2.0) == wanted
 
 
 def test_letters_and_where_they_are() -> None:
     import mlx.core as mx
-    import numpy as np
 
     from granite_mlx.segments.letters import letters_of
 
