@@ -24,6 +24,7 @@ from granite_mlx.decoding.budget import answer_rate, token_budget
 from granite_mlx.decoding.drafts import TextDraft
 from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.prompts import Task
+from granite_mlx.decoding.retries import settled, watched
 from granite_mlx.decoding.sampling import Sampler
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
@@ -117,6 +118,9 @@ class Recogniser:
                 for n, (audio, hearing, witness[n]) in zip(members, heard, strict=True):
                     question, text = self._question(askeds[n], audio, hearing)
                     if text is None:
+                        question = watched(
+                            question, witness[n].labels, askeds[n].task, self.tokenizer
+                        )
                         asking.append((n, question))
                         yield question
                     else:
@@ -127,6 +131,9 @@ class Recogniser:
         rows = answers(self.network.language_model, self.config.text, questions(), n_rows)
         for number, generated in rows:
             n, question = asking[number]
+            generated = settled(
+                generated, question.budget, witness[n].labels, askeds[n].task, self.tokenizer
+            )
             done[n] = Answered(generated, question.budget, witness[n])
         return [done[n] for n in range(len(askeds))]
 
@@ -185,9 +192,13 @@ class Recogniser:
         rate = answer_rate(asked.task)
         budget = token_budget(self.config, len(prompt), duration_s, asked.max_new_tokens, rate)
 
+        n_most = 0
+
         def on_tokens(n_tokens: int) -> None:
+            nonlocal n_most
             self.checkpoint()
-            asked.report(ENCODED + (1 - ENCODED) * n_tokens / budget)
+            n_most = max(n_most, n_tokens)  # an answer that is asked again begins anew
+            asked.report(ENCODED + (1 - ENCODED) * n_most / budget)
 
         asking = partial(
             Question, prompt, budget, on_tokens=on_tokens, with_log_probs=asked.with_evidence
