@@ -24,7 +24,7 @@ from granite_mlx.decoding.budget import answer_rate, token_budget
 from granite_mlx.decoding.drafts import TextDraft
 from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.prompts import Task
-from granite_mlx.decoding.retries import settled, watched
+from granite_mlx.decoding.retries import LoopGuard
 from granite_mlx.decoding.sampling import Sampler
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
@@ -55,6 +55,7 @@ class Asked:
         prompt: the rendered conversation.
         report: called with the part of this recording's work that is done.
         with_evidence: whether the answer tells what head and decoder thought of it.
+        guarded: whether an answer that goes round in circles is asked again.
     """
 
     samples: np.ndarray
@@ -65,6 +66,7 @@ class Asked:
     speculative: Speculative
     report: Callable[[float], None]
     with_evidence: bool = False
+    guarded: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,9 @@ class Recogniser:
         asking: list[tuple[int, Question]] = []
         witness: dict[int, Witness] = {}
 
+        def loop_guard(n: int) -> LoopGuard:
+            return LoopGuard(witness[n].labels, askeds[n].task, self.tokenizer)
+
         def questions() -> Iterator[Question]:
             lengths = [self.features.n_frames(len(askeds[n].samples)) for n in order]
             for group in groups(lengths, n_rows):
@@ -118,9 +123,8 @@ class Recogniser:
                 for n, (audio, hearing, witness[n]) in zip(members, heard, strict=True):
                     question, text = self._question(askeds[n], audio, hearing)
                     if text is None:
-                        question = watched(
-                            question, witness[n].labels, askeds[n].task, self.tokenizer
-                        )
+                        if askeds[n].guarded:
+                            question = loop_guard(n).watched(question)
                         asking.append((n, question))
                         yield question
                     else:
@@ -131,10 +135,8 @@ class Recogniser:
         rows = answers(self.network.language_model, self.config.text, questions(), n_rows)
         for number, generated in rows:
             n, question = asking[number]
-            generated = settled(
-                generated, question.budget, witness[n].labels, askeds[n].task, self.tokenizer
-            )
-            done[n] = Answered(generated, question.budget, witness[n])
+            settled = loop_guard(n).settled(generated, question.budget)
+            done[n] = Answered(settled, question.budget, witness[n])
         return [done[n] for n in range(len(askeds))]
 
     def _hear(self, askeds: Sequence[Asked]) -> Iterator[tuple[mx.array, Hearing | None, Witness]]:

@@ -29,7 +29,7 @@ SILENCE_PEAK = 1 / 32768
 class Request:
     """One recording and what is wanted of it, checked.
 
-    `align` asks when each word is said.
+    `align` asks when each word is said, `guarded` whether the guard looks at the answer.
     """
 
     audio: AudioSource
@@ -42,6 +42,7 @@ class Request:
     speculative: Speculative
     on_progress: Callable[[float], None] | None
     align: bool = False
+    guarded: bool = True
 
     def report(self, fraction: float) -> None:
         """Tell the caller how far the work is."""

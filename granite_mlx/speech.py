@@ -15,6 +15,7 @@ from granite_mlx.audio.features import FeatureConfig
 from granite_mlx.audio.files import SAMPLE_RATE, AudioSource, load_audio
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.budget import answer_rate, longest_audio_s
+from granite_mlx.decoding.guarding import Guard, is_guarded
 from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import translation_pair
 from granite_mlx.decoding.prompts import Task, instruction, system_prompt
@@ -112,6 +113,7 @@ class GraniteSpeech:
         seed: int | None = None,
         max_new_tokens: int | None = None,
         speculative: Speculative = "exact",
+        guard: Guard = "on",
         start_s: float = 0.0,
         end_s: float | None = None,
         on_progress: Callable[[float], None] | None = None,
@@ -140,6 +142,8 @@ class GraniteSpeech:
                 heard, many tokens at once; the text is the decoder's own, only sooner. "relaxed"
                 is IBM's way: what the head is sure of, or the decoder finds likely, stands.
                 "off" writes token by token, as sampling always does.
+            guard: "on" leaves out or names what the encoder has not heard, and asks again where
+                the text repeats itself (docs/guard.md); "off" is what the decoder writes.
             start_s: where to begin, in seconds.
             end_s: where to end, in seconds; None is the recording's end.
             on_progress: called with a fraction from 0 to 1, on the MLX thread or the caller's.
@@ -156,7 +160,7 @@ class GraniteSpeech:
         request = Request(
             audio, sample_rate, start_s, end_s, task, sampler,
             self._checked_budget(max_new_tokens), draft_use(speculative, temperature), on_progress,
-            word_times == "aligned",
+            word_times == "aligned", is_guarded(guard),
         )  # fmt: skip
         return self._listen(request)
 
@@ -175,6 +179,7 @@ class GraniteSpeech:
         seed: int | None = None,
         max_new_tokens: int | None = None,
         speculative: Speculative = "exact",
+        guard: Guard = "on",
         batch_size: int = BATCH_SIZE,
         on_progress: Callable[[float], None] | None = None,
     ) -> list[Transcript | GraniteError | TypeError | ValueError]:
@@ -203,6 +208,7 @@ class GraniteSpeech:
         batch_size = whole_number("batch_size", batch_size, LARGEST_BATCH)
         task = transcription(keywords, language, punctuate, speakers, word_times)
         budget, drafts = self._checked_budget(max_new_tokens), draft_use(speculative, temperature)
+        guarded = is_guarded(guard)
         # What is wrong with the options is no single recording's error.
         self._checked_limit_s(task, budget)
         make_sampler(temperature, top_p, seed)
@@ -211,7 +217,7 @@ class GraniteSpeech:
         requests = [
             Request(
                 one, sample_rate, 0.0, None, task, make_sampler(temperature, top_p, seed), budget,
-                drafts, progress.of(n), word_times == "aligned",
+                drafts, progress.of(n), word_times == "aligned", guarded,
             )
             for n, one in enumerate(recordings)
         ]  # fmt: skip
@@ -234,6 +240,7 @@ class GraniteSpeech:
         top_p: float = 1.0,
         seed: int | None = None,
         max_new_tokens: int | None = None,
+        guard: Guard = "on",
         start_s: float = 0.0,
         end_s: float | None = None,
         on_progress: Callable[[float], None] | None = None,
@@ -254,8 +261,9 @@ class GraniteSpeech:
         sampler = make_sampler(temperature, top_p, seed)
         budget = self._checked_budget(max_new_tokens)
         request = Request(
-            audio, sample_rate, start_s, end_s, task, sampler, budget, "off", on_progress
-        )
+            audio, sample_rate, start_s, end_s, task, sampler, budget, "off", on_progress,
+            guarded=is_guarded(guard),
+        )  # fmt: skip
         return self._listen(request)
 
     def ctc_text(
@@ -371,7 +379,7 @@ class GraniteSpeech:
         prompt = self.tokenizer.prompt(question, system_prompt(self.family))
         return Asked(
             samples, prompt, request.task, request.sampler, request.max_new_tokens,
-            request.speculative, request.report, request.align,
+            request.speculative, request.report, request.align, request.guarded,
         )  # fmt: skip
 
     @property

@@ -37,7 +37,9 @@ def written(
     start_s, end_s = request.start_s, request.start_s + duration_s
     segments = read_answer(tokenizer.decode(answer.ids).strip(), family, start_s, end_s)
     warnings = [*answer_warnings(answer, answered.budget, request.task, family, segments)]
-    kept = before_witness(segments, answered.witness.labels, request.task)
+    kept = None
+    if request.guarded:
+        kept = before_witness(segments, answered.witness.labels, request.task)
     if kept is not None:
         is_whole = segments[0].text == kept.text
         segments = (Segment(start_s, end_s, kept.text),) if kept.text else ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from granite_mlx.ctc.greedy import N_CODE_POINTS, spelt
 from granite_mlx.ctc.repeats import n_times
@@ -18,7 +18,6 @@ from granite_mlx.decoding.batch import Question
 from granite_mlx.decoding.drafts import NoDraft
 from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.guard import is_spelt
-from granite_mlx.decoding.loops import Said
 from granite_mlx.decoding.prompts import Task
 from granite_mlx.decoding.sampling import greedy, make_sampler
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
@@ -29,59 +28,51 @@ TEMPERATURE, TOP_P, SEED = 0.4, 0.95, 0
 _TAG = re.compile(r"\[[^\]]*\]:?")
 
 
-def watched(
-    question: Question, labels: Sequence[int], task: Task, tokenizer: SpeechTokenizer
-) -> Question:
-    """The same question, whose answer is stopped where it loops, and what is asked after it.
+@dataclass(frozen=True)
+class LoopGuard:
+    """Of one recording: the labels that the character head has heard in it, and what is asked."""
 
-    Args:
-        labels: what the character head has heard. Where that is nothing, nothing is asked again.
-    """
-    said = said_by(labels, task, tokenizer)
-    if not labels:
-        return replace(question, said=said)
-    plain = replace(question, draft=NoDraft(), first_rule=None, said=said)
-    sampler = question.sampler
-    if sampler is greedy:
-        sampler = make_sampler(TEMPERATURE, TOP_P, SEED)
-    sampled = replace(plain, sampler=sampler, way="sampled")
-    if isinstance(question.draft, NoDraft):
-        return replace(question, said=said, otherwise=sampled)
-    undrafted = replace(plain, way="without_drafts", otherwise=sampled)
-    return replace(question, said=said, otherwise=undrafted)
+    labels: Sequence[int]
+    task: Task
+    tokenizer: SpeechTokenizer
 
+    def watched(self, question: Question) -> Question:
+        """The same question, whose answer is stopped where it loops, and what is asked after it.
 
-def said_by(labels: Sequence[int], task: Task, tokenizer: SpeechTokenizer) -> Said:
-    """How often a phrase was said, by the labels that the head has heard."""
-    heard = letters(spelt(labels))
+        Where the head has heard nothing, nothing is asked again.
+        """
+        if not self.labels:
+            return replace(question, said=self.n_said)
+        plain = replace(question, draft=NoDraft(), first_rule=None, said=self.n_said)
+        sampler = question.sampler
+        if sampler is greedy:
+            sampler = make_sampler(TEMPERATURE, TOP_P, SEED)
+        again = replace(plain, sampler=sampler, way="sampled")
+        if not isinstance(question.draft, NoDraft):
+            again = replace(plain, way="without_drafts", otherwise=again)
+        return replace(question, said=self.n_said, otherwise=again)
 
-    def said(ids: Sequence[int]) -> int | None:
-        phrase = _TAG.sub("", tokenizer.decode(ids))
-        own = letters(phrase)
-        # How a digit sounds is not known; a translation sounds otherwise than it is written.
-        if task.to is not None or not own or not is_spelt(own) or not own.isalpha():
+    def n_said(self, ids: Sequence[int]) -> int | None:
+        """How often a phrase of tokens was said; None where its letters tell nothing.
+
+        A translation sounds otherwise than it is written, and how a digit sounds is not known.
+        """
+        own = letters(_TAG.sub("", self.tokenizer.decode(ids)))
+        if self.task.to is not None or not own.isalpha() or not is_spelt(own):
             return None
-        return n_times(own, heard)
+        return n_times(own, letters(spelt(self.labels)))
 
-    return said
+    def settled(self, answer: Generated, budget: int) -> Generated:
+        """What stands after the last try: the answer, or what the head has heard in its place."""
+        if not answer.looped or self.task.to is not None or not self._knows_letters:
+            return answer
+        if not is_spelt(self.tokenizer.decode(answer.ids)):
+            return answer
+        ids = self.tokenizer.encode(spelt(self.labels))
+        return Generated(tuple(ids[:budget]), len(ids) <= budget, way="heard")
 
-
-def settled(
-    answer: Generated,
-    budget: int,
-    labels: Sequence[int],
-    task: Task,
-    tokenizer: SpeechTokenizer,
-) -> Generated:
-    """What stands after the last try: the answer, or what the head has heard in its place."""
-    if not answer.looped or task.to is not None or not _writes(labels):
-        return answer
-    if not is_spelt(tokenizer.decode(answer.ids)):
-        return answer
-    ids = tokenizer.encode(spelt(labels))
-    return Generated(tuple(ids[:budget]), len(ids) <= budget, way="heard")
-
-
-def _writes(labels: Sequence[int]) -> bool:
-    """Whether most of what the head has heard are letters that are known."""
-    return bool(labels) and 2 * sum(label < N_CODE_POINTS for label in labels) > len(labels)
+    @property
+    def _knows_letters(self) -> bool:
+        """Whether most of what the head has heard are letters that are known."""
+        n_known = sum(label < N_CODE_POINTS for label in self.labels)
+        return n_known > len(self.labels) // 2

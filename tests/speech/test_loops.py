@@ -180,6 +180,20 @@ def test_what_is_said_so_often_stays(
     assert not set(codes(transcript)) & {"loop_heard", "loop_sampled", "loop_cut_off"}
 
 
+def test_without_the_guard_it_loops(
+    model: GraniteSpeech, examples: dict[str, Path], said: dict[str, str], script: Follow
+) -> None:
+    found = script(loop(place(model, said["english"], "end"), model.tokenizer.encode(WORD)), 2)
+    transcript = model.transcribe(examples["english"], guard="off", max_new_tokens=60)
+    assert transcript.text.startswith(f"{said['english']}{WORD * 10}")
+    assert codes(transcript) == ["cut_off"]
+    assert found.n_read == 1
+    (batched,) = model.transcribe_batch([examples["english"]], guard="off", max_new_tokens=60)
+    assert batched == transcript
+    transcript = model.translate(examples["english"], to="fr", guard="off")
+    assert codes(transcript) == []
+
+
 # What else a decoder makes up
 
 
@@ -197,10 +211,12 @@ def test_an_invention_is_left_out(
     ids = [start_of(model), *model.tokenizer.encode(" " + text), model.config.text.eos_token_id]
     behind = ids.index(place(model, text, where)) + 1
     invented = model.tokenizer.encode(" thank you for watching")
-    script(in_turn([*ids[:behind], *invented, *ids[behind:]]))
+    script(in_turn([*ids[:behind], *invented, *ids[behind:]]), n_prompts=2)
     transcript = model.transcribe(examples["english"], **AS_USUAL[way])
     assert transcript.text == text
     assert codes(transcript) == ["unheard_words"]
+    unguarded = model.transcribe(examples["english"], guard="off", **AS_USUAL[way])
+    assert "thank you for watching" in unguarded.text
 
 
 def test_an_echo_of_the_keywords_is_left_out(
