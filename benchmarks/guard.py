@@ -2,9 +2,10 @@
 
     python -m benchmarks.guard --work demo/work [--limit N]
 
-The demo checkpoint listens to its held-out recordings, clean and in noise, and to silence and noise
-alone. Printed is what the guard left out or named; exits with 1 if it left out a word of a
-recording in which something is said.
+The demo checkpoint listens to its held-out recordings, clean and in noise, clipped and very quiet,
+to words that are said again and again, and to silence, noise, tones and babble. Printed is what the
+guard left out or named, and how many answers it took for loops. Exits with 1 if it left out a word
+of a recording, clean or in noise, or took for a loop what has not more words than were said.
 """
 
 from __future__ import annotations
@@ -17,14 +18,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 import granite_mlx
-from demo.held_out import SETS, noisy, nothing_said, read_set
+from benchmarks.hard_sounds import (
+    Sound,
+    babble,
+    clean,
+    clipped,
+    in_noise,
+    quiet,
+    repeated,
+    silence_and_noise,
+    tones,
+)
+from demo.held_out import SETS, Recording, read_set
 from demo.speech import SAMPLE_RATE
 from granite_mlx import writing
+from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.guard import Guarded
 from granite_mlx.decoding.prompts import Task
+from granite_mlx.decoding.retries import LoopGuard
 from granite_mlx.speech import GraniteSpeech
 from granite_mlx.transcript import Segment
 
@@ -39,6 +51,8 @@ class Account:
     n_texts: int = 0
     n_words: int = 0
     n_words_left_out: int = 0
+    n_loops: int = 0
+    n_needless: int = 0  # loops that were none
     codes: Counter[str] = field(default_factory=Counter)
 
     def add(self, text: str, found: Guarded) -> None:
@@ -47,6 +61,23 @@ class Account:
         self.n_words += len(text.split())
         self.n_words_left_out += len(text.split()) - len(found.text.split())
         self.codes.update(concern.code for concern in found.concerns)
+
+
+@contextmanager
+def answers_seen() -> Iterator[list[Generated]]:
+    """Within this, each answer before the head's text may take its place."""
+    seen: list[Generated] = []
+    settle = LoopGuard.settled
+
+    def settled(self: LoopGuard, answer: Generated, budget: int) -> Generated:
+        seen.append(answer)
+        return settle(self, answer, budget)
+
+    LoopGuard.settled = settled  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        LoopGuard.settled = settle  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -71,26 +102,43 @@ def judgements() -> Iterator[list[tuple[str, Guarded]]]:
 def accounts(
     model: GraniteSpeech, work: Path, limit: int | None
 ) -> Iterator[tuple[str, bool, Account]]:
-    """Name of a set, whether anything is said in it, and what became of it."""
+    """Name of a set, whether all of its words can be heard, and what became of it."""
+    all_of_them: list[Recording] = []
     for group in SETS:
         recordings = read_set(work, group, limit)
-        yield f"{group}, clean", True, account(model, (one.samples for one in recordings))
-        rough = (noisy(one, SEED).samples for one in recordings)
-        yield f"{group}, noisy", True, account(model, rough)
-    yield "silence and noise", False, account(model, nothing_said(SEED, N_SILENCES))
+        yield f"{group}, clean", True, account(model, clean(recordings))
+        yield f"{group}, noisy", True, account(model, in_noise(recordings, SEED))
+        yield f"{group}, clipped", False, account(model, clipped(recordings))
+        yield f"{group}, very quiet", False, account(model, quiet(recordings))
+        all_of_them += recordings
+    yield "said again and again", False, account(model, repeated(SEED))
+    yield "silence and noise", False, account(model, silence_and_noise(SEED, N_SILENCES))
+    yield "tones", False, account(model, tones(SEED, N_SILENCES))
+    yield "babble", False, account(model, babble(all_of_them, SEED, N_SILENCES))
 
 
-def account(model: GraniteSpeech, recordings: Iterable[np.ndarray]) -> Account:
-    """Of some recordings; what the guard had to say is told."""
+def account(model: GraniteSpeech, sounds: Iterable[Sound]) -> Account:
+    """Of some sounds; what the guard had to say is told."""
     total = Account()
-    with judgements() as seen:
-        for samples in recordings:
-            model.transcribe(samples, sample_rate=SAMPLE_RATE, word_times="off")
+    with judgements() as seen, answers_seen() as answers:
+        for sound in sounds:
+            answers.clear()
+            model.transcribe(sound.samples, sample_rate=SAMPLE_RATE, word_times="off")
+            if any(one.looped or one.way != "asked" for one in answers):
+                total.n_loops += 1
+                total.n_needless += is_needless(model, sound)
     for text, found in seen:
         for concern in found.concerns:
             print(f"  {concern.message}", file=sys.stderr)
         total.add(text, found)
     return total
+
+
+def is_needless(model: GraniteSpeech, sound: Sound) -> bool:
+    """Whether what was taken for a loop has not more words than were said."""
+    answer = model.transcribe(sound.samples, sample_rate=SAMPLE_RATE, guard="off", word_times="off")
+    print(f"  of {sound.n_words} words this was written: {answer.text!r}", file=sys.stderr)
+    return len(answer.text.split()) <= sound.n_words
 
 
 def main() -> int:
@@ -100,13 +148,15 @@ def main() -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="recordings of each set")
     args = parser.parse_args()
     lost = 0
-    print("| recordings | texts | words | left out | named |\n| --- | --- | --- | --- | --- |")
+    print("| recordings | texts | words | left out | named | loops |")
+    print("| --- | --- | --- | --- | --- | --- |")
     with granite_mlx.load("demo", dtype="float32") as model:
         for name, is_speech, found in accounts(model, args.work, args.limit):
             named = ", ".join(f"{code} {n}" for code, n in sorted(found.codes.items()))
-            cells = [name, found.n_texts, found.n_words, found.n_words_left_out, named]
+            left_out, loops = found.n_words_left_out, found.n_loops
+            cells = [name, found.n_texts, found.n_words, left_out, named, loops]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
-            lost += found.n_words_left_out if is_speech else 0
+            lost += found.n_needless + (left_out if is_speech else 0)
     return int(lost > 0)
 
 
