@@ -11,6 +11,7 @@ from pathlib import Path
 
 from granite_mlx.cli.failures import UsageError
 from granite_mlx.cli.model import RecognitionOptions
+from granite_mlx.decoding.guarding import GUARD
 from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import language_code, spoken_language
 from granite_mlx.errors import LanguageError
@@ -58,6 +59,7 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
         top_p=arguments.top_p,
         seed=arguments.seed,
         max_new_tokens=arguments.max_new_tokens,
+        guard=arguments.guard,
         start_s=start_s,
         end_s=end_s,
     )
@@ -232,6 +234,13 @@ def _add_decoding_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--max-new-tokens", metavar="N", type=count, help="stop after so many tokens"
+    )
+    group.add_argument(
+        "--guard",
+        choices=GUARD,
+        default=GUARD[0],
+        help="on: leave out what the encoder has not heard, and ask again where the text repeats "
+        "itself; off: what the decoder writes (default: on)",
     )
 
 

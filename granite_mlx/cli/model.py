@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, Protocol, TypedDict, Unpack
 
+from granite_mlx.decoding.guarding import Guard
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.transcript import Transcript
@@ -26,6 +27,7 @@ class BatchOptions(TypedDict):
     top_p: float
     seed: int | None
     max_new_tokens: int | None
+    guard: Guard
 
 
 class RecognitionOptions(BatchOptions):
@@ -116,4 +118,5 @@ def without_range(options: RecognitionOptions) -> BatchOptions:
         top_p=options["top_p"],
         seed=options["seed"],
         max_new_tokens=options["max_new_tokens"],
+        guard=options["guard"],
     )
