@@ -5,7 +5,8 @@
 The demo checkpoint listens to its held-out recordings, clean and in noise, clipped and very quiet,
 to words that are said again and again, and to silence, noise, tones and babble. Printed is what the
 guard left out or named, and how many answers it took for loops. Exits with 1 if it left out a word
-of a recording, clean or in noise, or took for a loop what has not more words than were said.
+of a recording, clean or in noise, or if what stands in place of a loop has more wrong words than
+the loop had.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.guard import Guarded
 from granite_mlx.decoding.prompts import Task
 from granite_mlx.decoding.retries import LoopGuard
+from granite_mlx.evaluate.error_rates import word_errors
 from granite_mlx.speech import GraniteSpeech
 from granite_mlx.transcript import Segment
 
@@ -52,7 +54,7 @@ class Account:
     n_words: int = 0
     n_words_left_out: int = 0
     n_loops: int = 0
-    n_needless: int = 0  # loops that were none
+    n_made_worse: int = 0  # of those
     codes: Counter[str] = field(default_factory=Counter)
 
     def add(self, text: str, found: Guarded) -> None:
@@ -123,22 +125,23 @@ def account(model: GraniteSpeech, sounds: Iterable[Sound]) -> Account:
     with judgements() as seen, answers_seen() as answers:
         for sound in sounds:
             answers.clear()
-            model.transcribe(sound.samples, sample_rate=SAMPLE_RATE, word_times="off")
+            found = model.transcribe(sound.samples, sample_rate=SAMPLE_RATE, word_times="off")
             if any(one.looped or one.way != "asked" for one in answers):
                 total.n_loops += 1
-                total.n_needless += is_needless(model, sound)
-    for text, found in seen:
-        for concern in found.concerns:
+                total.n_made_worse += is_worse(found.text, model, sound)
+    for text, kept in seen:
+        for concern in kept.concerns:
             print(f"  {concern.message}", file=sys.stderr)
-        total.add(text, found)
+        total.add(text, kept)
     return total
 
 
-def is_needless(model: GraniteSpeech, sound: Sound) -> bool:
-    """Whether what was taken for a loop has not more words than were said."""
-    answer = model.transcribe(sound.samples, sample_rate=SAMPLE_RATE, guard="off", word_times="off")
-    print(f"  of {sound.n_words} words this was written: {answer.text!r}", file=sys.stderr)
-    return len(answer.text.split()) <= sound.n_words
+def is_worse(text: str, model: GraniteSpeech, sound: Sound) -> bool:
+    """Whether what stands in place of a loop has more wrong words than the loop had."""
+    loop = model.transcribe(sound.samples, sample_rate=SAMPLE_RATE, guard="off", word_times="off")
+    print(f"  {sound.said!r} was written as {loop.text!r}, now {text!r}", file=sys.stderr)
+    before, now = (word_errors(sound.said, one).n_errors for one in (loop.text, text))
+    return now > before
 
 
 def main() -> int:
@@ -156,7 +159,7 @@ def main() -> int:
             left_out, loops = found.n_words_left_out, found.n_loops
             cells = [name, found.n_texts, found.n_words, left_out, named, loops]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
-            lost += found.n_needless + (left_out if is_speech else 0)
+            lost += found.n_made_worse + (left_out if is_speech else 0)
     return int(lost > 0)
 
 

@@ -18,35 +18,35 @@ N_VOICES = 6
 
 @dataclass(frozen=True)
 class Sound:
-    """(n,) float32 samples at 16 kHz, and the words that are said in them."""
+    """(n,) float32 samples at 16 kHz, and what is said in them, without punctuation."""
 
     samples: np.ndarray
-    n_words: int
+    said: str
 
 
 def clean(recordings: Sequence[Recording]) -> Iterator[Sound]:
     """The recordings as they are."""
     for one in recordings:
-        yield Sound(one.samples, n_words(one))
+        yield Sound(one.samples, said(one))
 
 
 def in_noise(recordings: Sequence[Recording], seed: int) -> Iterator[Sound]:
     """In a room, over a telephone, or through a poor microphone."""
     for one in recordings:
-        yield Sound(noisy(one, seed).samples, n_words(one))
+        yield Sound(noisy(one, seed).samples, said(one))
 
 
 def clipped(recordings: Sequence[Recording]) -> Iterator[Sound]:
     """Recorded so loud that most samples are at the limit."""
     for one in recordings:
-        yield Sound(np.clip(30 * one.samples, -1, 1).astype(np.float32), n_words(one))
+        yield Sound(np.clip(30 * one.samples, -1, 1).astype(np.float32), said(one))
 
 
 def quiet(recordings: Sequence[Recording]) -> Iterator[Sound]:
     """60 dB below what they were, in the steps of 16 bits."""
     for one in recordings:
         faint = np.round(one.samples / 1000 * 32768) / 32768
-        yield Sound(faint.astype(np.float32), n_words(one))
+        yield Sound(faint.astype(np.float32), said(one))
 
 
 def repeated(seed: int) -> Iterator[Sound]:
@@ -57,13 +57,13 @@ def repeated(seed: int) -> Iterator[Sound]:
             for n_copies in COPIES:
                 text = " ".join([phrase] * n_copies)
                 voice = draw_voice(rng, language, held_out=True)
-                yield Sound(say(text, voice), len(text.split()))
+                yield Sound(say(text, voice), text)
 
 
 def silence_and_noise(seed: int, n: int) -> Iterator[Sound]:
     """Nothing, and noise of several colours, white among them."""
     for samples in nothing_said(seed, n):
-        yield Sound(samples, 0)
+        yield Sound(samples, "")
 
 
 def tones(seed: int, n: int) -> Iterator[Sound]:
@@ -75,7 +75,7 @@ def tones(seed: int, n: int) -> Iterator[Sound]:
         sound = np.sum(np.sin(2 * np.pi * pitches_hz[:, None] * times_s), axis=0)
         is_on = np.sin(2 * np.pi * rng.uniform(0.5, 4) * times_s) > 0 if i % 2 else 1.0
         level = 10 ** rng.uniform(-3, -0.7) / len(pitches_hz)
-        yield Sound((level * sound * is_on).astype(np.float32), 0)
+        yield Sound((level * sound * is_on).astype(np.float32), "")
 
 
 def babble(recordings: Sequence[Recording], seed: int, n: int) -> Iterator[Sound]:
@@ -86,9 +86,9 @@ def babble(recordings: Sequence[Recording], seed: int, n: int) -> Iterator[Sound
         voices = [recordings[place].samples[::-1] for place in places]
         longest = max(map(len, voices))
         crowd = np.stack([np.resize(voice, longest) for voice in voices])
-        yield Sound((crowd.sum(axis=0) / N_VOICES).astype(np.float32), 0)
+        yield Sound((crowd.sum(axis=0) / N_VOICES).astype(np.float32), "")
 
 
-def n_words(recording: Recording) -> int:
-    """Words that are said in it."""
-    return len(recording.plain("fr" if recording.group == "fr" else "en").split())
+def said(recording: Recording) -> str:
+    """What is said in it."""
+    return recording.plain("fr" if recording.group == "fr" else "en")

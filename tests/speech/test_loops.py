@@ -61,9 +61,11 @@ def test_a_loop_is_stopped_and_the_next_try_stands(
     phrase: str,
 ) -> None:
     ids = model.tokenizer.encode(phrase)
+    plain = model.transcribe(examples["english"], speculative="off")
     found = script(loop(place(model, said["english"], where), ids))
     transcript = model.transcribe(examples["english"], **AS_USUAL[way])
     assert transcript.text == said["english"]
+    assert transcript.segments == plain.segments  # the same confidence, too
     # Without drafts to leave out, the next try is a sampled one, which the reader is told.
     assert codes(transcript) == (["loop_sampled"] if way == "off" else [])
     assert found.n_read == 2
