@@ -4,9 +4,9 @@
 
 The demo checkpoint listens to its held-out recordings, clean and in noise, clipped and very quiet,
 to words that are said again and again, and to silence, noise, tones and babble. Printed is what the
-guard left out or named, and how many answers it took for loops. Exits with 1 if it left out a word
-of a recording, clean or in noise, or if what stands in place of a loop has more wrong words than
-the loop had.
+guard left out or named, the wrong words of the texts it judged before and after that, and how many
+answers it took for loops. Exits with 1 if it left out a word of a recording, clean or in noise, or
+if what stands in place of a loop has more wrong words than the loop had.
 """
 
 from __future__ import annotations
@@ -53,12 +53,16 @@ class Account:
     n_texts: int = 0
     n_words: int = 0
     n_words_left_out: int = 0
+    n_wrong: int = 0  # words, by the decoder alone
+    n_wrong_now: int = 0
     n_loops: int = 0
     n_made_worse: int = 0  # of those
     codes: Counter[str] = field(default_factory=Counter)
 
-    def add(self, text: str, found: Guarded) -> None:
-        """One text before and after."""
+    def add(self, said: str, text: str, found: Guarded) -> None:
+        """What was said, and a text before and after."""
+        self.n_wrong += word_errors(said, text).n_errors
+        self.n_wrong_now += word_errors(said, found.text).n_errors
         self.n_texts += bool(text)
         self.n_words += len(text.split())
         self.n_words_left_out += len(text.split()) - len(found.text.split())
@@ -125,14 +129,15 @@ def account(model: GraniteSpeech, sounds: Iterable[Sound]) -> Account:
     with judgements() as seen, answers_seen() as answers:
         for sound in sounds:
             answers.clear()
+            seen.clear()
             found = model.transcribe(sound.samples, sample_rate=SAMPLE_RATE, word_times="off")
             if any(one.looped or one.way != "asked" for one in answers):
                 total.n_loops += 1
                 total.n_made_worse += is_worse(found.text, model, sound)
-    for text, kept in seen:
-        for concern in kept.concerns:
-            print(f"  {concern.message}", file=sys.stderr)
-        total.add(text, kept)
+            for text, kept in seen:
+                total.add(sound.said, text, kept)
+                for concern in kept.concerns:
+                    print(f"  {concern.message}", file=sys.stderr)
     return total
 
 
@@ -151,15 +156,17 @@ def main() -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="recordings of each set")
     args = parser.parse_args()
     lost = 0
-    print("| recordings | texts | words | left out | named | loops |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| recordings | texts | words | left out | wrong before | and after | named | loops |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with granite_mlx.load("demo", dtype="float32") as model:
         for name, is_speech, found in accounts(model, args.work, args.limit):
             named = ", ".join(f"{code} {n}" for code, n in sorted(found.codes.items()))
-            left_out, loops = found.n_words_left_out, found.n_loops
-            cells = [name, found.n_texts, found.n_words, left_out, named, loops]
+            cells = [
+                name, found.n_texts, found.n_words, found.n_words_left_out, found.n_wrong,
+                found.n_wrong_now, named, found.n_loops,
+            ]  # fmt: skip
             print(f"| {' | '.join(map(str, cells))} |", flush=True)
-            lost += found.n_made_worse + (left_out if is_speech else 0)
+            lost += found.n_made_worse + (found.n_words_left_out if is_speech else 0)
     return int(lost > 0)
 
 
