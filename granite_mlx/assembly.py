@@ -146,9 +146,9 @@ class Assembly:
 
     def _wait(self, segments: Segments) -> None:
         # Pieces that overlap have timed words in any case, since their seam needs them.
-        align = self._request.align
+        keep = self._request.align or self._request.task.tags == "word_times"
         self._waiting += [
-            one if align else replace(one, words=(), confidence=None) for one in segments
+            one if keep else replace(one, words=(), confidence=None) for one in segments
         ]
 
 

@@ -154,7 +154,7 @@ class Listener:
         is_timed = spoken.task.to is None and (request.align or spoken.piece.overlaps)
         return Asked(
             spoken.piece.samples, prompt, spoken.task, request.sampler, request.max_new_tokens,
-            drafts, report, is_timed,
+            drafts, report, is_timed, request.guarded,
         )  # fmt: skip
 
     def _answer(
@@ -169,8 +169,9 @@ class Listener:
         """The third step."""
         span_s = listening.assembly.times_s(spoken)
         return written(
-            spoken.task, spoken.piece.samples, span_s, answered, self.tokenizer, self.family
-        )
+            spoken.task, spoken.piece.samples, span_s, answered, self.tokenizer, self.family,
+            listening.request.guarded,
+        )  # fmt: skip
 
     def letters(self, samples: np.ndarray, checkpoint: Checkpoint) -> Letters:
         """What the character head hears, on the MLX thread, for the splitter."""

@@ -12,6 +12,11 @@ Channels = Literal["mixed", "separate"]
 
 CHANNELS: tuple[Channels, ...] = ("mixed", "separate")
 
+Guard = Literal["on", "off"]
+"""Whether the guard looks at an answer. What it does is in `decoding/guard.py` and `retries.py`."""
+
+GUARD: tuple[Guard, ...] = ("on", "off")
+
 BATCH_SIZE = 8
 """Segments that are worked on at once."""
 
@@ -24,6 +29,13 @@ def checked_channels(channels: str) -> Channels:
         if known == channels:
             return known
     raise ValueError(f"channels must be mixed or separate, not {channels!r}.")
+
+
+def is_guarded(guard: str) -> bool:
+    """Whether the guard looks; ValueError for what is neither "on" nor "off"."""
+    if guard not in GUARD:
+        raise ValueError(f"guard must be on or off, not {guard!r}.")
+    return guard == "on"
 
 
 def checked_batch_size(batch_size: int) -> int:

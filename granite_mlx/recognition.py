@@ -24,6 +24,7 @@ from granite_mlx.decoding.budget import answer_rate, token_budget
 from granite_mlx.decoding.drafts import TextDraft
 from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.prompts import Task
+from granite_mlx.decoding.retries import LoopGuard
 from granite_mlx.decoding.sampling import Sampler
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
@@ -51,6 +52,8 @@ class Asked:
         prompt: the rendered conversation.
         report: called with the part of this recording's work that is done.
         with_evidence: whether the answer tells what head and decoder thought of it.
+        guarded: whether an answer that goes round in circles is asked again, and none is asked
+            for where the head hears nothing.
     """
 
     samples: np.ndarray
@@ -61,6 +64,7 @@ class Asked:
     speculative: Speculative
     report: Callable[[float], None]
     with_evidence: bool = False
+    guarded: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +110,9 @@ class Recogniser:
         asking: list[tuple[int, Question]] = []
         witness: dict[int, Witness] = {}
 
+        def loop_guard(n: int) -> LoopGuard:
+            return LoopGuard(witness[n].labels, askeds[n].task, self.tokenizer)
+
         def questions() -> Iterator[Question]:
             lengths = [self.features.n_frames(len(askeds[n].samples)) for n in order]
             for group in groups(lengths, n_rows):
@@ -113,8 +120,10 @@ class Recogniser:
                 heard = self._hear([askeds[n] for n in members])
                 for n, (audio, hearing, witness[n]) in zip(members, heard, strict=True):
                     question, text = self._question(askeds[n], audio, hearing)
-                    if not witness[n].labels:
-                        text = ""  # nothing was heard; the decoder might make something up
+                    if askeds[n].guarded:
+                        question = loop_guard(n).watched(question)
+                        # Where nothing is heard, the decoder can only make something up.
+                        text = text if witness[n].labels else ""
                     if text is None:
                         asking.append((n, question))
                         yield question
@@ -126,7 +135,8 @@ class Recogniser:
         rows = answers(self.network.language_model, self.config.text, questions(), n_rows)
         for number, generated in rows:
             n, question = asking[number]
-            done[n] = Answered(generated, question.budget, witness[n])
+            settled = loop_guard(n).settled(generated, question.budget)
+            done[n] = Answered(settled, question.budget, witness[n])
         return [done[n] for n in range(len(askeds))]
 
     def _hear(self, askeds: Sequence[Asked]) -> Iterator[tuple[mx.array, Hearing | None, Witness]]:
@@ -193,9 +203,13 @@ class Recogniser:
         rate = answer_rate(asked.task)
         budget = token_budget(self.config, len(prompt), duration_s, asked.max_new_tokens, rate)
 
+        n_most = 0
+
         def on_tokens(n_tokens: int) -> None:
+            nonlocal n_most
             self.checkpoint()
-            asked.report(ENCODED + (1 - ENCODED) * n_tokens / budget)
+            n_most = max(n_most, n_tokens)  # an answer that is asked again begins anew
+            asked.report(ENCODED + (1 - ENCODED) * n_most / budget)
 
         asking = partial(
             Question, prompt, budget, on_tokens=on_tokens, with_log_probs=asked.with_evidence

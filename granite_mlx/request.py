@@ -38,6 +38,7 @@ class Request:
         stretches: what is asked of each part, from the recording's beginning on.
         limits: of its segments, with which everything that is asked fits the model's context.
         align: whether it is asked when each word is said.
+        guarded: whether the guard looks at the answers.
     """
 
     audio: AudioSource
@@ -52,6 +53,7 @@ class Request:
     cancel: CancelToken = field(default_factory=CancelToken)
     on_progress: Callable[[float], None] | None = None
     align: bool = False
+    guarded: bool = True
 
     @property
     def task(self) -> Task:

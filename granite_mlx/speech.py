@@ -27,8 +27,10 @@ from granite_mlx.loaded import LoadedModel
 from granite_mlx.options import (
     BATCH_SIZE,
     Channels,
+    Guard,
     checked_batch_size,
     checked_channels,
+    is_guarded,
     whole_number,
 )
 from granite_mlx.ranges import Range, stretches
@@ -63,6 +65,7 @@ class GraniteSpeech(LoadedModel):
         seed: int | None = None,
         max_new_tokens: int | None = None,
         speculative: Speculative = "exact",
+        guard: Guard = "on",
         start_s: float = 0.0,
         end_s: float | None = None,
         channels: Channels = "mixed",
@@ -96,6 +99,8 @@ class GraniteSpeech(LoadedModel):
                 heard, many tokens at once; the text is the decoder's own, only sooner. "relaxed"
                 is IBM's way: what the head is sure of, or the decoder finds likely, stands.
                 "off" writes token by token, as sampling always does.
+            guard: "on" leaves out or names what the encoder has not heard, and asks again where
+                the text repeats itself (docs/guard.md); "off" is what the decoder writes.
             start_s: where to begin, in seconds.
             end_s: where to end, in seconds; None is the recording's end.
             channels: "separate" transcribes each channel by itself: its segments have the speaker
@@ -119,7 +124,7 @@ class GraniteSpeech(LoadedModel):
         request = self._request(
             task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
             max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
-            word_times == "aligned",
+            word_times == "aligned", is_guarded(guard),
         )  # fmt: skip
         return self._transcript(request, checked_batch_size(batch_size))
 
@@ -139,6 +144,7 @@ class GraniteSpeech(LoadedModel):
         seed: int | None = None,
         max_new_tokens: int | None = None,
         speculative: Speculative = "exact",
+        guard: Guard = "on",
         start_s: float = 0.0,
         end_s: float | None = None,
         channels: Channels = "mixed",
@@ -160,7 +166,7 @@ class GraniteSpeech(LoadedModel):
         request = self._request(
             task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
             max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
-            word_times == "aligned",
+            word_times == "aligned", is_guarded(guard),
         )  # fmt: skip
         return self._segments(request, checked_batch_size(batch_size))
 
@@ -179,6 +185,7 @@ class GraniteSpeech(LoadedModel):
         seed: int | None = None,
         max_new_tokens: int | None = None,
         speculative: Speculative = "exact",
+        guard: Guard = "on",
         start_s: float = 0.0,
         end_s: float | None = None,
         channels: Channels = "mixed",
@@ -220,7 +227,7 @@ class GraniteSpeech(LoadedModel):
             self._request, task, sample_rate=sample_rate, part_s=(start_s, end_s),
             sampling=(temperature, top_p, seed), max_new_tokens=max_new_tokens,
             speculative=speculative, channels=channels, ranges=ranges, segments=segments,
-            cancel=cancel, align=word_times == "aligned",
+            cancel=cancel, align=word_times == "aligned", guarded=is_guarded(guard),
         )  # fmt: skip
         request(b"", on_progress=None)  # what is wrong with the options is no recording's error
         listenings = [
@@ -249,6 +256,7 @@ class GraniteSpeech(LoadedModel):
         top_p: float = 1.0,
         seed: int | None = None,
         max_new_tokens: int | None = None,
+        guard: Guard = "on",
         start_s: float = 0.0,
         end_s: float | None = None,
         channels: Channels = "mixed",
@@ -272,7 +280,7 @@ class GraniteSpeech(LoadedModel):
         request = self._request(
             _translation(to, language, punctuate, keywords), audio, sample_rate, (start_s, end_s),
             (temperature, top_p, seed), max_new_tokens, "off", channels, ranges, segments, cancel,
-            on_progress, align=False,
+            on_progress, False, is_guarded(guard),
         )  # fmt: skip
         return self._transcript(request, checked_batch_size(batch_size))
 
@@ -316,6 +324,7 @@ class GraniteSpeech(LoadedModel):
         cancel: CancelToken | None,
         on_progress: Callable[[float], None] | None,
         align: bool,
+        guarded: bool,
     ) -> Request:
         """Options, checked before any work."""
         sampler, drafts = make_sampler(*sampling), draft_use(speculative, sampling[0])
@@ -327,7 +336,7 @@ class GraniteSpeech(LoadedModel):
         return Request(
             audio, sample_rate, Part(*part_s), asked, sampler, max_new_tokens, drafts,
             (segments or self.segment_limits).within(limit_s), checked_channels(channels),
-            cancel or CancelToken(), on_progress, align,
+            cancel or CancelToken(), on_progress, align, guarded,
         )  # fmt: skip
 
     def _listening(self, request: Request) -> Listening:

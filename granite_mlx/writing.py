@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from granite_mlx.ctc.greedy import spelt
+from granite_mlx.ctc.greedy import knows_letters, spelt
 from granite_mlx.decoding.answer import answer_warnings, read_answer
 from granite_mlx.decoding.generate import Generated
-from granite_mlx.decoding.guard import Guarded, guarded, guarded_translation
+from granite_mlx.decoding.guard import Guarded, guarded
 from granite_mlx.decoding.prompts import Task
 from granite_mlx.decoding.token_words import word_log_probs
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
@@ -29,6 +29,7 @@ def written(
     answered: Answered,
     tokenizer: SpeechTokenizer,
     family: Family,
+    guarded: bool,
 ) -> tuple[tuple[Segment, ...], list[TranscriptWarning]]:
     """The segments of (n,) samples that span `span_s`, from what the model answered.
 
@@ -37,7 +38,7 @@ def written(
     answer, (start_s, end_s) = answered.generated, span_s
     segments = read_answer(tokenizer.decode(answer.ids).strip(), family, start_s, end_s)
     warnings = [*answer_warnings(answer, answered.budget, task, family, segments)]
-    kept = before_witness(segments, answered.witness.labels, task)
+    kept = before_witness(segments, answered.witness.labels, task) if guarded else None
     if kept is not None:
         is_whole = segments[0].text == kept.text
         segments = (Segment(start_s, end_s, kept.text),) if kept.text else ()
@@ -56,13 +57,14 @@ def before_witness(
 ) -> Guarded | None:
     """What stands of a text that is one segment, before the labels that the head has heard.
 
-    Turns of several speakers are not judged.
+    None where it is no witness: of turns of several speakers, of translations, and where it has
+    no letters for what it hears.
     """
-    if len(segments) != 1 or segments[0].speaker is not None or task.tags:
+    if len(segments) != 1 or segments[0].speaker is not None or task.tags or task.to is not None:
         return None
-    if task.to is not None:
-        return guarded_translation(segments[0].text, len(labels))
-    return guarded(segments[0].text, spelt(labels), len(labels), task.keywords)
+    if not knows_letters(labels):
+        return None
+    return guarded(segments[0].text, spelt(labels), task.keywords)
 
 
 def _word_log_probs(answer: Generated, tokenizer: SpeechTokenizer) -> list[float] | None:

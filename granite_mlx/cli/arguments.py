@@ -15,7 +15,7 @@ from granite_mlx.cli.times import seconds
 from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import language_code, spoken_language
 from granite_mlx.errors import LanguageError
-from granite_mlx.options import BATCH_SIZE, CHANNELS, LARGEST_BATCH
+from granite_mlx.options import BATCH_SIZE, CHANNELS, GUARD, LARGEST_BATCH
 from granite_mlx.transcript import FORMATS, SubtitleOptions
 from granite_mlx.transcript.writers import SUBTITLE_FORMATS
 
@@ -61,6 +61,7 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
         top_p=arguments.top_p,
         seed=arguments.seed,
         max_new_tokens=arguments.max_new_tokens,
+        guard=arguments.guard,
         start_s=start_s,
         end_s=end_s,
         channels=arguments.channels,
@@ -258,6 +259,13 @@ def _add_decoding_arguments(group: argparse._ArgumentGroup) -> None:
         default=BATCH_SIZE,
         help="work on up to N segments, and short recordings, at once; fewer take less memory "
         f"(default: {BATCH_SIZE})",
+    )
+    group.add_argument(
+        "--guard",
+        choices=GUARD,
+        default=GUARD[0],
+        help="on: leave out what the encoder has not heard, and ask again where the text repeats "
+        "itself; off: what the decoder writes (default: on)",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, TypedDict, Unpack
 
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.word_times import WordTimes
-from granite_mlx.options import Channels
+from granite_mlx.options import Channels, Guard
 from granite_mlx.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class RecognitionOptions(TypedDict):
     top_p: float
     seed: int | None
     max_new_tokens: int | None
+    guard: Guard
     start_s: float
     end_s: float | None
     channels: Channels

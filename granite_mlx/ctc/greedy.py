@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import mlx.core as mx
 import numpy as np
@@ -25,6 +25,11 @@ def greedy_text(logits: mx.array) -> str:
     Characters beyond Latin-1 are left out: their order in the published head is not documented.
     """
     return spelt(greedy_labels(logits))
+
+
+def knows_letters(labels: Sequence[int]) -> bool:
+    """Whether most labels are letters that are known: of Japanese speech they are not."""
+    return 2 * sum(label < N_CODE_POINTS for label in labels) > len(labels)
 
 
 def spelt(labels: Iterable[int]) -> str:

@@ -25,7 +25,21 @@ def answer_warnings(
     answer: Generated, budget: int, task: Task, family: Family, segments: tuple[Segment, ...]
 ) -> Iterator[TranscriptWarning]:
     """What is missing of the answer to a task, for which there were `budget` tokens."""
-    if not answer.finished:
+    if answer.way == "heard":
+        yield _warning(
+            "loop_heard",
+            "the decoder repeated itself at each try; the text is what the encoder heard.",
+        )
+    elif answer.looped:
+        yield _warning(
+            "loop_cut_off",
+            "the text ends where the decoder began to repeat itself; it may be incomplete.",
+        )
+    elif answer.way == "sampled":
+        yield _warning(
+            "loop_sampled", "the decoder repeated itself; the text is that of a sampled retry."
+        )
+    if not answer.finished and not answer.looped:
         yield _warning(
             "cut_off",
             f"the text was cut off after {budget} tokens; it may be incomplete or repeat itself.",

@@ -1,7 +1,8 @@
 """Embedded prompts to token ids: many rows at once, drafts verified, rows leaving and joining.
 
 Every row gets what it would get alone, and of a draft only what the decoder itself would have
-written, unless the row has another rule for its first one.
+written, unless the row has another rule for its first one. A row that goes round in circles leaves,
+and joins again where something else is to be asked then.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import numpy as np
 from granite_mlx.decoding.drafts import Draft, NoDraft
 from granite_mlx.decoding.generate import (
     Generated,
+    Way,
     read_tokens,
     scored_step,
     step,
     token_log_probs,
 )
+from granite_mlx.decoding.loops import LoopWatch, Said
 from granite_mlx.decoding.pace import FIRST_DRAFT, LONGEST_DRAFT, Pace
 from granite_mlx.decoding.sampling import Sampler, greedy
 from granite_mlx.decoding.verification import Rule, n_accepted, n_equal
@@ -46,6 +49,9 @@ class Question:
         sampler: chooses the row's tokens from logits (1, vocab).
         on_tokens: called with the number of tokens so far; what it raises ends all rows.
         with_log_probs: whether the answer has the log-probabilities of its tokens.
+        said: how often a phrase may be repeated; None lets an answer go round in circles.
+        otherwise: what is asked in place of an answer that does.
+        way: how its answer comes about.
     """
 
     prompt: mx.array
@@ -56,6 +62,9 @@ class Question:
     sampler: Sampler = greedy
     on_tokens: Callable[[int], None] = lambda n_tokens: None
     with_log_probs: bool = False
+    said: Said | None = None
+    otherwise: Question | None = None
+    way: Way = "asked"
 
     @property
     def n_positions(self) -> int:
@@ -78,13 +87,20 @@ def answers(
     """
     waiting = enumerate(questions)
     rows = _Rows(decoder, config, n_rows)
+    again: list[_Row] = []  # never more than have left
     while True:
-        rows.join([_Row(number, one) for number, one in islice(waiting, rows.n_free)])
+        new = [_Row(number, one) for number, one in islice(waiting, rows.n_free - len(again))]
+        rows.join(again + new)
         if not rows.rows:
             return
         if not any(row.is_done for row in rows.rows):
             rows.step()
-        yield from rows.leave()
+        again = []
+        for row in rows.leave():
+            if row.has_looped and row.question.otherwise is not None:
+                again.append(_Row(row.number, row.question.otherwise))
+            else:
+                yield row.number, row.generated
 
 
 class _Row:
@@ -96,6 +112,7 @@ class _Row:
         self.log_probs: list[float] | None = [] if question.with_log_probs else None
         self.finished = False
         self.pace = Pace()
+        self.watch = None if question.said is None else LoopWatch(question.said)
 
     @property
     def n_left(self) -> int:
@@ -103,8 +120,13 @@ class _Row:
         return self.question.budget - len(self.ids)
 
     @property
+    def has_looped(self) -> bool:
+        """Whether it went round in circles."""
+        return self.watch is not None and self.watch.n_kept is not None
+
+    @property
     def is_done(self) -> bool:
-        return self.finished or self.n_left == 0
+        return self.finished or self.n_left == 0 or self.has_looped
 
     def propose(self, n_most: int) -> list[int]:
         """The draft, not longer than the budget: the decoder adds one token of its own."""
@@ -114,8 +136,11 @@ class _Row:
     @property
     def generated(self) -> Generated:
         """The answer."""
-        log_probs = None if self.log_probs is None else tuple(self.log_probs)
-        return Generated(tuple(self.ids), self.finished, log_probs)
+        n_kept = self.watch.n_kept if self.watch is not None else None  # None is all of them
+        log_probs = None if self.log_probs is None else tuple(self.log_probs[:n_kept])
+        return Generated(
+            tuple(self.ids[:n_kept]), self.finished, log_probs, self.has_looped, self.question.way
+        )
 
     def emit(self, tokens: Sequence[int], log_probs: Sequence[float], end_token_id: int) -> None:
         """Take tokens up to the end token, with their log-probabilities if they are wanted."""
@@ -126,10 +151,17 @@ class _Row:
             if token == end_token_id:
                 self.finished = True
             else:
-                self.ids.append(token)
+                self._append(token)
         if self.log_probs is not None:
             self.log_probs += log_probs[: len(self.ids) - n_before]
         self.question.on_tokens(len(self.ids))
+
+    def _append(self, token: int) -> None:
+        self.ids.append(token)
+        if self.watch is not None:
+            self.watch.grown(self.ids)
+            if self.n_left == 0:
+                self.watch.ran_out(self.ids)
 
 
 class _Rows:
@@ -180,7 +212,7 @@ class _Rows:
         else:
             self._go_on(min(min(row.n_left, row.pace.wait or STRETCH) for row in self.rows))
 
-    def leave(self) -> Iterator[tuple[int, Generated]]:
+    def leave(self) -> Iterator[_Row]:
         """Rows that are done make room for others."""
         assert self._cache is not None
         for place in reversed(range(len(self.rows))):
@@ -189,7 +221,7 @@ class _Rows:
                 self._cache.remove(place)
                 self.rows[place] = self.rows[-1]
                 self.rows.pop()
-                yield row.number, row.generated
+                yield row
 
     def _verify(self, drafts: Sequence[Sequence[int]]) -> None:
         """Feed each row its last token and its draft."""

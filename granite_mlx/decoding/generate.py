@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import mlx.core as mx
 import numpy as np
@@ -13,17 +14,23 @@ from granite_mlx.model.cache import Cache, DecoderCache
 from granite_mlx.model.config import TextConfig
 from granite_mlx.model.decoder import GraniteDecoder
 
+Way: TypeAlias = Literal["asked", "without_drafts", "sampled", "heard"]
+"""How an answer came about: as it was asked for, tried again, or from what the head has heard."""
+
 
 @dataclass(frozen=True)
 class Generated:
-    """The tokens of one row, without the end token; `finished` False where the budget ran out.
+    """The tokens of one row, without the end token; `finished` False where that did not come.
 
-    `log_probs` is what the decoder thought of each of them, in nats, where that was asked for.
+    `log_probs` is what the decoder thought of each of them, in nats, where that was asked for. An
+    answer that went round in circles is `looped` and ends there.
     """
 
     ids: tuple[int, ...]
     finished: bool
     log_probs: tuple[float, ...] | None = None
+    looped: bool = False
+    way: Way = "asked"
 
 
 def pad_left(prompts: Sequence[mx.array]) -> tuple[mx.array, mx.array | None]:

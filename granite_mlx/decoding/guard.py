@@ -2,13 +2,12 @@
 
 The rule, over the words of a transcript (docs/guard.md):
 
-1. Where the head has heard nothing at all, nothing was said: the whole text goes.
-2. Two or more neighbouring words of which it has heard nothing go, and so does a single one that
+1. Two or more neighbouring words of which it has heard nothing go, and so does a single one that
    comes from the list of keywords: a list is what models recite when they hear nothing.
-3. Another single one stays and is named in a warning: the head misses a short word at times.
-4. A text of which it has heard hardly a letter as it is written stays and is named, too.
+2. Another single one stays and is named in a warning: the head misses a short word at times.
+3. A text of which it has heard hardly a letter as it is written stays and is named, too.
 
-What the head has no letters for (Japanese, translations) is judged by the first alone.
+What the head has no letters for, as Japanese, is not judged.
 """
 
 from __future__ import annotations
@@ -43,18 +42,8 @@ class Guarded:
     concerns: tuple[Concern, ...] = ()
 
 
-def guarded(text: str, heard: str, n_heard: int, keywords: Sequence[str] = ()) -> Guarded:
-    """A transcript before its witness.
-
-    Args:
-        heard: what the character head has heard, as far as its labels are letters.
-        n_heard: its labels, whatever they are.
-        keywords: the terms that the model was given.
-    """
-    if not letters(text):
-        return Guarded(text)
-    if not n_heard:
-        return Guarded("", (_nothing_heard(text),))
+def guarded(text: str, heard: str, keywords: Sequence[str] = ()) -> Guarded:
+    """A transcript before what the character head has heard; `keywords` the model was given."""
     if not is_spelt(text):
         return Guarded(text)
     testimonies = witness(text, heard)
@@ -76,13 +65,6 @@ def guarded(text: str, heard: str, n_heard: int, keywords: Sequence[str] = ()) -
     return Guarded(text, tuple(concerns))
 
 
-def guarded_translation(text: str, n_heard: int) -> Guarded:
-    """A translation, whose words the head cannot know: only whether anything was said."""
-    if letters(text) and not n_heard:
-        return Guarded("", (_nothing_heard(text),))
-    return Guarded(text)
-
-
 def is_spelt(text: str) -> bool:
     """Whether the head has letters for a text: those of Latin-1, accents aside."""
     return all(ord(letter) < N_CODE_POINTS or letter in "œßıøł" for letter in letters(text))
@@ -90,10 +72,6 @@ def is_spelt(text: str) -> bool:
 
 def _n_spoken(words: Sequence[Testimony]) -> int:
     return sum(one.n_letters > 0 for one in words)
-
-
-def _nothing_heard(text: str) -> Concern:
-    return Concern("nothing_heard", f"the encoder heard no speech, so {text!r} is left out.")
 
 
 def _unheard(words: Sequence[Testimony], goes: bool) -> Concern:

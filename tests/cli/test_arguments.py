@@ -60,6 +60,7 @@ def test_without_options_the_model_gets_its_own_defaults(
             "top_p": 1.0,
             "seed": None,
             "max_new_tokens": None,
+            "guard": "on",
             "start_s": 0.0,
             "end_s": None,
             "channels": "mixed",
@@ -85,8 +86,8 @@ def test_every_option_reaches_the_model(
     options = (
         f"-m demo --revision v1 --dtype float16 -k Erik --keyword Kubernetes "
         f"--keywords-file {terms} --language French --punctuate --temperature 0.5 --top-p 0.9 "
-        f"--seed 7 --max-new-tokens 99 --start 1:30 --end 0:02:00.5 --to en --batch-size 3 "
-        f"--channels separate --ranges {parts}"
+        f"--seed 7 --max-new-tokens 99 --guard off --start 1:30 --end 0:02:00.5 --to en "
+        f"--batch-size 3 --channels separate --ranges {parts}"
     )
     assert run("translate", *options.split(), path).code == 0
     assert model.loaded == [{"model": "demo", "revision": "v1", "dtype": "float16"}]
@@ -101,6 +102,7 @@ def test_every_option_reaches_the_model(
             "top_p": 0.9,
             "seed": 7,
             "max_new_tokens": 99,
+            "guard": "off",
             "start_s": 90.0,
             "end_s": 120.5,
             "channels": "separate",

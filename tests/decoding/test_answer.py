@@ -51,3 +51,20 @@ def test_an_answer_that_is_cut_off() -> None:
     (warning,) = answer_warnings(Generated((5,), finished=False), 9, Task(), "4.0", (UNNAMED,))
     assert warning.code == "cut_off"
     assert "after 9 tokens" in warning.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "codes"),
+    [
+        (Generated((5,), True, way="without_drafts"), []),  # what the decoder writes by itself
+        (Generated((5,), True, way="sampled"), ["loop_sampled"]),
+        (Generated((5,), False, way="sampled"), ["loop_sampled", "cut_off"]),
+        (Generated((5,), False, looped=True, way="sampled"), ["loop_cut_off"]),
+        (Generated((5,), False, looped=True), ["loop_cut_off"]),
+        (Generated((5,), True, way="heard"), ["loop_heard"]),
+        (Generated((5,), False, way="heard"), ["loop_heard", "cut_off"]),
+    ],
+)
+def test_an_answer_that_went_round_in_circles(answer: Generated, codes: list[str]) -> None:
+    warnings = answer_warnings(answer, 9, Task(), "4.0", (UNNAMED,))
+    assert [warning.code for warning in warnings] == codes

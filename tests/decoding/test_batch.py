@@ -229,3 +229,54 @@ def _log_probs(decoder: GraniteDecoder, prompt: mx.array, ids: Sequence[int]) ->
     hidden = decoder(fed[None], cache)[0, len(prompt) - 1 : -1]
     log_probs = nn.log_softmax(decoder.logits(hidden), axis=-1)
     return [float(log_probs[place, token]) for place, token in enumerate(ids)]
+
+
+class EarlyWatch:
+    """Takes the first six tokens of any answer for a loop of which four stay."""
+
+    def __init__(self, said: Any) -> None:
+        self.n_kept: int | None = None
+
+    def grown(self, ids: Sequence[int]) -> None:
+        if len(ids) == 6:
+            self.n_kept = 4
+
+    def ran_out(self, ids: Sequence[int]) -> None: ...
+
+
+@pytest.mark.parametrize("with_drafts", [False, True])
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 8])
+def test_a_row_that_loops_is_asked_otherwise(
+    plain: GraniteDecoder, monkeypatch: pytest.MonkeyPatch, n_rows: int, with_drafts: bool
+) -> None:
+    monkeypatch.setattr("granite_mlx.decoding.batch.LoopWatch", EarlyWatch)
+    wanted = [alone(plain, one, 20) for one in PROMPTS]
+    most = 0
+
+    class Wide(Counted):
+        def __call__(self, embeddings: mx.array, cache: Any) -> mx.array:
+            nonlocal most
+            most = max(most, embeddings.shape[0] if embeddings.shape[1] == 1 else 0)
+            return super().__call__(embeddings, cache)
+
+    drafts: list[Any] = [{"draft": Guess(w.ids, 3)} if with_drafts else {} for w in wanted]
+    again = [Question(one, 20, way="without_drafts") for one in PROMPTS]
+    questions = [
+        Question(one, 20, said=len, otherwise=other, **draft) if n % 2 else Question(one, 20)
+        for n, (one, other, draft) in enumerate(zip(PROMPTS, again, drafts, strict=True))
+    ]
+    got = dict(answers(Wide(plain), TEXT, questions, n_rows))
+    assert [got[n].ids for n in range(len(PROMPTS))] == [w.ids for w in wanted]
+    assert [got[n].way for n in range(len(PROMPTS))] == ["asked", "without_drafts"] * 3
+    assert most <= n_rows
+
+
+def test_a_loop_that_is_not_asked_again_ends_there(
+    plain: GraniteDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("granite_mlx.decoding.batch.LoopWatch", EarlyWatch)
+    wanted = alone(plain, PROMPTS[0], 20)
+    got = answer(plain, TEXT, Question(PROMPTS[0], 20, said=len, with_log_probs=True))
+    assert (got.ids, got.finished, got.looped) == (wanted.ids[:4], False, True)
+    assert got.log_probs is not None
+    assert len(got.log_probs) == 4

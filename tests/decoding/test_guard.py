@@ -2,11 +2,11 @@
 
 import pytest
 
-from granite_mlx.decoding.guard import guarded, guarded_translation, is_spelt
+from granite_mlx.decoding.guard import guarded, is_spelt
 
 
 def codes(text: str, heard: str, keywords: tuple[str, ...] = ()) -> tuple[str, list[str]]:
-    found = guarded(text, heard, len(heard), keywords)
+    found = guarded(text, heard, keywords)
     return found.text, [concern.code for concern in found.concerns]
 
 
@@ -16,7 +16,7 @@ def codes(text: str, heard: str, keywords: tuple[str, ...] = ()) -> tuple[str, l
         ("Hello, world.", "hello world", "Hello, world.", []),
         ("", "", "", []),
         ("...", "", "...", []),
-        ("Thank you.", "", "", ["nothing_heard"]),
+        ("Thank you.", "", "", ["unheard_words"]),
         ("Hello world. Thank you!", "hello world", "Hello world.", ["unheard_words"]),
         ("Thank you! Hello world.", "hello world", "Hello world.", ["unheard_words"]),
         ("the cat sat on the mat", "the cat sat the mat", "the cat sat on the mat",
@@ -43,7 +43,7 @@ def test_a_keyword_that_was_said_otherwise_than_it_is_spelt() -> None:
 
 def test_a_list_that_was_recited() -> None:
     keywords = ("Kubernetes", "Siobhan", "Zanzibar")
-    assert codes("Kubernetes, Siobhan, Zanzibar", "", keywords) == ("", ["nothing_heard"])
+    assert codes("Kubernetes, Siobhan, Zanzibar", "", keywords) == ("", ["unheard_words"])
     text = "we met on Monday Kubernetes, Siobhan, Zanzibar"
     assert codes(text, "we met on monday", keywords) == ("we met on Monday", ["unheard_words"])
 
@@ -51,17 +51,9 @@ def test_a_list_that_was_recited() -> None:
 def test_scripts_that_the_head_cannot_spell() -> None:
     assert not is_spelt("こんにちは")
     assert is_spelt("Œuvre ñandú straße 42")
-    assert guarded("こんにちは 世界", "", 9).text == "こんにちは 世界"
-    assert guarded("こんにちは 世界", "", 0).text == ""
-
-
-def test_a_translation_is_asked_for_speech_alone() -> None:
-    assert guarded_translation("Merci beaucoup.", 12).text == "Merci beaucoup."
-    found = guarded_translation("Merci beaucoup.", 0)
-    assert (found.text, [one.code for one in found.concerns]) == ("", ["nothing_heard"])
-    assert guarded_translation("", 0).concerns == ()
+    assert guarded("こんにちは 世界", "hello").text == "こんにちは 世界"
 
 
 def test_the_words_are_named() -> None:
-    (concern,) = guarded("Hello world. Thank you!", "hello world", 11).concerns
+    (concern,) = guarded("Hello world. Thank you!", "hello world").concerns
     assert concern.message == "the encoder did not hear 'Thank you!', which is left out."

@@ -41,6 +41,7 @@ class Untouched(io.BytesIO):
         ({"max_new_tokens": 512}, ValueError, "max_new_tokens must be from 1 to 511"),
         ({"max_new_tokens": 1.5}, TypeError, "max_new_tokens"),
         ({"max_new_tokens": True}, TypeError, "max_new_tokens"),
+        ({"guard": "some"}, ValueError, "guard must be on or off, not 'some'"),
         ({"start_s": -1.0}, ValueError, "start_s"),
         ({"start_s": "0"}, TypeError, "start_s"),
         ({"start_s": 2.0, "end_s": 1.0}, ValueError, "end_s"),
