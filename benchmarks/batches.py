@@ -34,6 +34,8 @@ from granite_mlx.bench.stages import prompt_of, timed_answer
 from granite_mlx.bench.wav import SAMPLE_RATE, example_speech, write_wav
 from granite_mlx.decoding.batch import Question, answers
 from granite_mlx.engine import shared_thread
+from granite_mlx.ranges import Range
+from granite_mlx.segments.limits import SegmentLimits
 from granite_mlx.speech import GraniteSpeech
 
 if TYPE_CHECKING:
@@ -133,6 +135,25 @@ def transcribe_together(speech: GraniteSpeech, heard: Sequence[Samples], n_token
     return total_s
 
 
+def transcribe_long(
+    speech: GraniteSpeech, heard: Sequence[Samples], n_tokens: int, n_rows: int
+) -> float:
+    """Seconds for all of them as the segments of one recording, `n_rows` at a time."""
+    seconds = len(heard[0]) / SAMPLE_RATE
+    start_s = time.perf_counter()
+    found = speech.transcribe(
+        np.concatenate(heard), sample_rate=SAMPLE_RATE, max_new_tokens=n_tokens, speculative="off",
+        batch_size=n_rows,
+        # A segment ends where a range does, and nowhere else.
+        ranges=[Range(n * seconds, (n + 1) * seconds) for n in range(len(heard))],
+        segments=SegmentLimits.at_once(seconds),
+    )  # fmt: skip
+    total_s = time.perf_counter() - start_s
+    if len(found.segments) != len(heard):
+        raise RuntimeError(f"{len(heard)} segments became {len(found.segments)}.")
+    return total_s
+
+
 def contender_one_by_one(
     contender: Contender, model: Model, heard: Sequence[Samples], n_tokens: int
 ) -> float:
@@ -210,6 +231,12 @@ def main() -> int:
         took_s = {
             "ours, together": transcribe_together(speech, heard, args.tokens),
             "ours, one by one": transcribe_one_by_one(speech, heard, args.tokens),
+            "ours, one recording's segments together": transcribe_long(
+                speech, heard, args.tokens, len(heard)
+            ),
+            "ours, one recording's segments one by one": transcribe_long(
+                speech, heard, args.tokens, 1
+            ),
         }
     for contender in contenders:
         took_s[f"{contender.name}, one by one"] = contender_one_by_one(
