@@ -12,10 +12,13 @@ from types import ModuleType
 import pytest
 
 # mlx for Linux brings a slow BLAS. Whatever is loaded first, for all to see, serves it instead:
-# this has to come before the first `import mlx`.
+# this has to come before the first `import mlx`. The processes that tests start get it, too. On
+# matrices as small as ours a second thread of OpenBLAS mostly waits, at the cost of a core.
 if sys.platform == "linux":
     with contextlib.suppress(OSError):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         ctypes.CDLL("libopenblas.so.0", mode=ctypes.RTLD_GLOBAL)
+        os.environ.setdefault("LD_PRELOAD", "libopenblas.so.0")
 
 # No test may depend on the network, or on what the person who runs it has set. The hub is at a port
 # where nobody answers; tests that need one bring their own.
