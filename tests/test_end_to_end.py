@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -153,13 +154,17 @@ def test_an_m4a_as_a_mac_records_it(data_dir: Path) -> None:
 # What is not speech, or no recording
 
 
-@pytest.mark.parametrize("n_channels", [1, 8])
-@pytest.mark.parametrize("rate", [8_000, 16_000, 192_000])
-def test_silence_has_no_words(tmp_path: Path, rate: int, n_channels: int) -> None:
-    soundfile.write(tmp_path / "silence.wav", np.zeros((2 * rate, n_channels)), rate)
-    ran = run("transcribe", "-m", "demo", tmp_path / "silence.wav")
-    assert (ran.returncode, ran.stdout) == (0, b"\n")
-    assert b"silent" in ran.stderr
+def test_silence_has_no_words(tmp_path: Path) -> None:
+    kinds = list(product((8_000, 16_000, 192_000), (1, 8)))
+    recordings = [tmp_path / f"{rate}-{n_channels}.wav" for rate, n_channels in kinds]
+    for recording, (rate, n_channels) in zip(recordings, kinds, strict=True):
+        soundfile.write(recording, np.zeros((2 * rate, n_channels)), rate)
+    ran = run("transcribe", "-m", "demo", *recordings, "-o", tmp_path / "out")
+    assert (ran.returncode, ran.stdout) == (0, b"")
+    told = ran.stderr.decode().splitlines()
+    for recording in recordings:
+        assert (tmp_path / "out" / f"{recording.stem}.txt").read_text() == "\n"
+        assert any(recording.name in line and "silent" in line for line in told), recording
 
 
 def test_a_millisecond(tmp_path: Path) -> None:
