@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import granite_mlx
+from benchmarks.tables import line, markdown
 from demo.held_out import SETS, noisy, nothing_said, read_set
 from demo.speech import SAMPLE_RATE
 from granite_mlx import writing
@@ -100,12 +101,12 @@ def main() -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="recordings of each set")
     args = parser.parse_args()
     lost = 0
-    print("| recordings | texts | words | left out | named |\n| --- | --- | --- | --- | --- |")
+    print(markdown(["recordings", "texts", "words", "left out", "named"], []))
     with granite_mlx.load("demo", dtype="float32") as model:
         for name, is_speech, found in accounts(model, args.work, args.limit):
             named = ", ".join(f"{code} {n}" for code, n in sorted(found.codes.items()))
             cells = [name, found.n_texts, found.n_words, found.n_words_left_out, named]
-            print(f"| {' | '.join(map(str, cells))} |", flush=True)
+            print(line(map(str, cells)), flush=True)
             lost += found.n_words_left_out if is_speech else 0
     return int(lost > 0)
 

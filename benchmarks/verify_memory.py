@@ -18,8 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.convert_memory import in_process_of_its_own, peak_bytes
+from benchmarks.convert_memory import in_process_of_its_own
 from benchmarks.full_size import add_size_arguments, full_size_checkpoint
+from benchmarks.tables import markdown
+from granite_mlx.bench.memory import peak_process_bytes
 from granite_mlx.convert.recipes import RECIPES, ROOMS
 
 
@@ -48,15 +50,14 @@ def measure(recipe: str, source: Path, destination: Path) -> Measurement:
     checkpoint = Checkpoint(source, source.name, None)
     found = verify(checkpoint, destination, packaged_recordings(), way=IN_LAYERS)
     seconds = time.perf_counter() - start
-    return Measurement(recipe, seconds, peak_bytes(), found.to_record())
+    return Measurement(recipe, seconds, peak_process_bytes(), found.to_record())
 
 
 def table(measurements: Sequence[Measurement]) -> str:
     """What was measured, in Markdown."""
     head = ["recipe", "time", "peak memory"]
     head += [*(f"{room}'s relative error" for room in ROOMS), "mean KL", "same top token"]
-    rows = [head, ["---"] * len(head), *map(_cells, measurements)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(head, map(_cells, measurements))
 
 
 def _cells(measured: Measurement) -> list[str]:

@@ -24,7 +24,7 @@ import numpy as np
 import granite_mlx
 from benchmarks.heard_words import GROUPS, Heard, in_noise, listen, spoken
 from benchmarks.spoken_words import Spoken, SpokenWord
-from benchmarks.tables import line, with_block
+from benchmarks.tables import block_writer, markdown
 from demo.speech import SAMPLE_RATE
 from granite_mlx.ctc.alignment import AlignedWord
 from granite_mlx.ctc.borders import RULE, BorderRule, levels_db, word_spans
@@ -121,7 +121,7 @@ def table(rows: Sequence[Row]) -> str:
     """The rows in Markdown."""
     head = ["recordings", "words said", "right", "starts: median", "90 %", "within 100 ms",
             "ends: median", "90 %", "within 100 ms"]  # fmt: skip
-    return "\n".join([line(head), line(["---", *["--:"] * 8]), *(line(_cells(r)) for r in rows)])
+    return markdown(head, map(_cells, rows), n_names=1)
 
 
 def _cells(r: Row) -> list[str]:
@@ -178,14 +178,11 @@ def main() -> int:
             for is_digits in (False, True)
         )))  # fmt: skip
         return 0
-    if args.docs is not None:
-        with_block(args.docs.read_text(encoding="utf-8"), BLOCK, "")  # now, and not after an hour
+    write = block_writer(args.docs, BLOCK)
     judged = clean_rows(transcribed(args, "test", held_out=True))
     rows = [*judged, *noisy_rows(transcribed(args, "test_noisy", held_out=True))]
     print(table(rows))
-    if args.docs is not None:
-        text = args.docs.read_text(encoding="utf-8")
-        args.docs.write_text(with_block(text, BLOCK, table(rows)), encoding="utf-8")
+    write(table(rows))
     return 0 if all(one.meets_floors for one in judged if one.name != TAKES) else 1
 
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -29,6 +30,13 @@ for name in ("HF_HUB_OFFLINE", "GRANITE_MLX_MODEL", "GRANITE_MLX_CACHE"):
 # A shell starts background jobs with SIGINT ignored, which the programs under test would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# MLX keeps what it compiles on a CPU among the temporary files, and writes it there in place:
+# of two processes at once (pytest -n), one could load what the other has half written.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    TEMPORARY = Path(tempfile.gettempdir(), f"granite-mlx-tests-{worker}")
+    TEMPORARY.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(TEMPORARY)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

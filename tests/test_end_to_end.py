@@ -199,11 +199,12 @@ def make_bad(folder: Path, digits: Path) -> dict[str, str]:
     }
 
 
-def test_each_bad_recording_gets_one_sentence(digits: Path, tmp_path: Path) -> None:
-    for name, word in make_bad(tmp_path, digits).items():
+def test_a_bad_recording_alone_gets_one_sentence(digits: Path, tmp_path: Path) -> None:
+    bad = make_bad(tmp_path, digits)
+    for name in ("missing.wav", "cut.flac", "long.wav"):  # each is found at another stage
         ran = run("transcribe", "-m", "demo", tmp_path / name)
         assert (ran.returncode, ran.stdout) == (2, b""), name
-        assert word in one_sentence(ran.stderr, name), name
+        assert bad[name] in one_sentence(ran.stderr, name), name
 
 
 def test_bad_recordings_do_not_stop_the_others(digits: Path, said: str, tmp_path: Path) -> None:
@@ -213,8 +214,10 @@ def test_bad_recordings_do_not_stop_the_others(digits: Path, said: str, tmp_path
     assert ran.returncode == 1
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["digits.txt"]
     assert (tmp_path / "out" / "digits.txt").read_text() == said + "\n"
-    for name in bad:
-        assert name in ran.stderr.decode()
+    told = ran.stderr.decode().splitlines()
+    assert all(line.startswith("granite-mlx: ") for line in told)
+    for name, word in bad.items():
+        assert sum(name in line and word in line for line in told) == 1, (name, told)
 
 
 @pytest.mark.parametrize(
