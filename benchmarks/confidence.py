@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.heard_words import GROUPS, Heard
 from benchmarks.tables import block_writer, markdown
-from benchmarks.word_times import N_RECORDINGS, transcribed
+from benchmarks.word_times import add_recording_arguments, transcribed
 from granite_mlx.transcript.confidence import ConfidenceMap, confidence, log_odds
 from granite_mlx.words import Evidence, aligned_words, evidence
 
@@ -132,9 +132,7 @@ def report(heard: Sequence[Heard]) -> str:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="the folder of demo.corpus")
-    parser.add_argument("--digits", type=Path, required=True, help="the folder of FSDD's wavs")
-    parser.add_argument("--n", type=int, default=N_RECORDINGS, help="recordings of each kind")
+    add_recording_arguments(parser)
     parser.add_argument("--fit", action="store_true", help="print the numbers of the maps")
     parser.add_argument("--docs", type=Path, help="put the tables into this document")
     args = parser.parse_args()

@@ -14,7 +14,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -93,20 +93,28 @@ def _gib(n_bytes: int) -> str:
     return f"{n_bytes / 2**30:.2f} GiB"
 
 
-def main() -> int:
-    """Measure, print the table, and write the JSON that it comes from."""
-    parser = argparse.ArgumentParser(description="Measure conversions at full size.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
+def parsed_arguments(description: str, kind: str, known: Iterable[str]) -> argparse.Namespace:
+    """`names` of what to measure, by default all; `json`; `layers` and `shards` of the source."""
+    parser, all_names = argparse.ArgumentParser(description=description), list(known)
+    listed = ", ".join(all_names)
+    parser.add_argument("names", nargs="*", metavar=kind.upper(), help=f"of {listed}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     add_size_arguments(parser)
     args = parser.parse_args()
-    unknown = [case for case in args.cases if case not in CASES]
-    if unknown:
-        parser.error(f"there is no case {unknown[0]!r}; choose of {', '.join(CASES)}")
+    for name in args.names:
+        if name not in all_names:
+            parser.error(f"there is no {kind} {name!r}; choose of {listed}")
+    args.names = args.names or all_names
+    return args
+
+
+def main() -> int:
+    """Measure, print the table, and write the JSON that it comes from."""
+    args = parsed_arguments("Measure conversions at full size.", "case", CASES)
     source = full_size_checkpoint(args.layers, args.shards)
     allowed_bytes = ALLOWED_BYTES + largest_tensor_bytes(source)
     measurements = []
-    for case in args.cases or CASES:
+    for case in args.names:
         print(f"{case} ...", file=sys.stderr)
         measurements.append(in_process_of_its_own(case, source, measure))
     print(table(measurements, allowed_bytes))

@@ -164,9 +164,7 @@ def _end_error(recordings: Sequence[Placed], rule: BorderRule) -> float:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="the folder of demo.corpus")
-    parser.add_argument("--digits", type=Path, required=True, help="the folder of FSDD's wavs")
-    parser.add_argument("--n", type=int, default=N_RECORDINGS, help="recordings of each kind")
+    add_recording_arguments(parser)
     parser.add_argument("--calibrate", action="store_true", help="look for the best rule")
     parser.add_argument("--docs", type=Path, help="put the table into this document")
     args = parser.parse_args()
@@ -206,6 +204,13 @@ def noisy_rows(heard: Sequence[Heard]) -> list[Row]:
 def with_audible(one: Heard) -> Heard:
     """Of a digit without noise, the times of its audible part."""
     return replace(one, spoken=_audible(one.spoken))
+
+
+def add_recording_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `transcribed` asks for."""
+    parser.add_argument("--work", type=Path, required=True, help="the folder of demo.corpus")
+    parser.add_argument("--digits", type=Path, required=True, help="the folder of FSDD's wavs")
+    parser.add_argument("--n", type=int, default=N_RECORDINGS, help="recordings of each kind")
 
 
 def transcribed(args: argparse.Namespace, name: str, held_out: bool) -> list[Heard]:
