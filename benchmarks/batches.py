@@ -27,7 +27,8 @@ import numpy as np
 from benchmarks.contenders.known import Contender, built_in, chosen
 from benchmarks.contenders.protocol import Request
 from benchmarks.models import Model, add_model_arguments, asked_model, loaded_endless
-from benchmarks.report import line, number
+from benchmarks.report import number
+from benchmarks.tables import markdown
 from benchmarks.worker_process import ROOT, WorkerProcess
 from granite_mlx.bench.machine import this_machine
 from granite_mlx.bench.stages import prompt_of, timed_answer
@@ -187,16 +188,19 @@ def same_texts(single: Decoding, together: Decoding) -> bool:
 
 def report(single: Decoding, together: Decoding, wholes: Sequence[Whole]) -> str:
     """Two tables in Markdown, and what a row takes."""
-    lines = [line(["decoding", "tokens/s", "times"]), line(["---"] * 3)]
+    decodings = []
     for decoding in (single, together):
         way = "one at a time" if decoding.n_rows == 1 else f"{decoding.n_rows} together"
         times = decoding.tokens_per_s / single.tokens_per_s
-        lines.append(line([way, number(decoding.tokens_per_s), f"{times:.2f}"]))
-    lines += ["", line(["end to end", "s", "RTFx"]), line(["---"] * 3)]
-    lines += [line([one.way, number(one.total_s), number(one.rtfx)]) for one in wholes]
+        decodings.append([way, number(decoding.tokens_per_s), f"{times:.2f}"])
+    ends = [[one.way, number(one.total_s), number(one.rtfx)] for one in wholes]
     same = "the same" if same_texts(single, together) else "OTHERS"
-    return "\n".join(
-        [*lines, "", f"A row takes {row_bytes(single, together) / 1e6:.0f} MB. Texts: {same}."]
+    return "\n\n".join(
+        [
+            markdown(["decoding", "tokens/s", "times"], decodings),
+            markdown(["end to end", "s", "RTFx"], ends),
+            f"A row takes {row_bytes(single, together) / 1e6:.0f} MB. Texts: {same}.",
+        ]
     )
 
 

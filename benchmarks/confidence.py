@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.heard_words import GROUPS, Heard
-from benchmarks.tables import line, with_block
-from benchmarks.word_times import N_RECORDINGS, transcribed
+from benchmarks.tables import block_writer, markdown
+from benchmarks.word_times import add_recording_arguments, transcribed
 from granite_mlx.transcript.confidence import ConfidenceMap, confidence, log_odds
 from granite_mlx.words import Evidence, aligned_words, evidence
 
@@ -93,7 +93,7 @@ def reliability(confidences: np.ndarray, right: np.ndarray) -> str:
             mean, share = confidences[inside].mean(), right[inside].mean()
             rows.append([f"{low:g} to {high:g}", str(inside.sum()), f"{mean:.3f}", f"{share:.3f}"])
     head = ["confidence", "words", "on average", "share right"]
-    return "\n".join([line(head), line(["---", *["--:"] * 3]), *map(line, rows)])
+    return markdown(head, rows, n_names=1)
 
 
 def summary(name: str, words: Sequence[Judged]) -> list[str]:
@@ -126,16 +126,13 @@ def report(heard: Sequence[Heard]) -> str:
     rows.append(summary("all", everything))
     ours = np.array([confidence(e.decoder, e.head) for e, _ in everything])
     right = np.array([one for _, one in everything], float)
-    first = "\n".join([line(head), line(["---", *["--:"] * 8]), *map(line, rows)])
-    return f"{first}\n\n{reliability(ours, right)}"
+    return f"{markdown(head, rows, n_names=1)}\n\n{reliability(ours, right)}"
 
 
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="the folder of demo.corpus")
-    parser.add_argument("--digits", type=Path, required=True, help="the folder of FSDD's wavs")
-    parser.add_argument("--n", type=int, default=N_RECORDINGS, help="recordings of each kind")
+    add_recording_arguments(parser)
     parser.add_argument("--fit", action="store_true", help="print the numbers of the maps")
     parser.add_argument("--docs", type=Path, help="put the tables into this document")
     args = parser.parse_args()
@@ -143,13 +140,10 @@ def main() -> int:
         for name, one in maps(judged(transcribed(args, "train_noisy", held_out=False))).items():
             print(f"{name} = {one}")
         return 0
-    if args.docs is not None:
-        with_block(args.docs.read_text(encoding="utf-8"), BLOCK, "")  # now, and not after an hour
+    write = block_writer(args.docs, BLOCK)
     tables = report(transcribed(args, "test_noisy", held_out=True))
     print(tables)
-    if args.docs is not None:
-        text = args.docs.read_text(encoding="utf-8")
-        args.docs.write_text(with_block(text, BLOCK, tables), encoding="utf-8")
+    write(tables)
     return 0
 
 

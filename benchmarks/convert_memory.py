@@ -11,17 +11,18 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.full_size import add_size_arguments, cache_folder, full_size_checkpoint
+from benchmarks.tables import markdown
+from granite_mlx.bench.memory import peak_process_bytes
 
 T = TypeVar("T")
 
@@ -58,21 +59,7 @@ def measure(case: str, source: Path, destination: Path) -> Measurement:
     convert(source, destination, verify=None, **CASES[case])
     seconds = time.perf_counter() - start
     result_bytes = sum(path.stat().st_size for path in destination.rglob("*") if path.is_file())
-    return Measurement(case, seconds, peak_bytes(), result_bytes)
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held.
-
-    On Linux the resident size. A Mac may not count what Metal holds in it, so that is added; what
-    it does count is then counted twice, and the figure is an upper bound.
-    """
-    if sys.platform == "linux":  # ru_maxrss would start with that of the process before exec
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
-    import mlx.core as mx
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + mx.get_peak_memory()
+    return Measurement(case, seconds, peak_process_bytes(), result_bytes)
 
 
 def in_process_of_its_own(case: str, source: Path, work: Callable[[str, Path, Path], T]) -> T:
@@ -95,30 +82,39 @@ def largest_tensor_bytes(source: Path) -> int:
 def table(measurements: Sequence[Measurement], allowed_bytes: int) -> str:
     """What was measured, in Markdown."""
     rows = [
-        f"| {m.case} | {m.seconds:.0f} s | {m.peak_bytes / 2**30:.2f} GiB | "
-        f"{m.result_bytes / 1e9:.2f} GB |"
+        [m.case, f"{m.seconds:.0f} s", _gib(m.peak_bytes), f"{m.result_bytes / 1e9:.2f} GB"]
         for m in measurements
     ]
-    allowed = f"| *allowed* | | {allowed_bytes / 2**30:.2f} GiB | |"
-    return "\n".join(
-        ["| conversion | time | peak memory | result |", "|---|---|---|---|", *rows, allowed]
-    )
+    rows.append(["*allowed*", "", _gib(allowed_bytes), ""])
+    return markdown(["conversion", "time", "peak memory", "result"], rows)
+
+
+def _gib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.2f} GiB"
+
+
+def parsed_arguments(description: str, kind: str, known: Iterable[str]) -> argparse.Namespace:
+    """`names` of what to measure, by default all; `json`; `layers` and `shards` of the source."""
+    parser, all_names = argparse.ArgumentParser(description=description), list(known)
+    listed = ", ".join(all_names)
+    parser.add_argument("names", nargs="*", metavar=kind.upper(), help=f"of {listed}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
+    add_size_arguments(parser)
+    args = parser.parse_args()
+    for name in args.names:
+        if name not in all_names:
+            parser.error(f"there is no {kind} {name!r}; choose of {listed}")
+    args.names = args.names or all_names
+    return args
 
 
 def main() -> int:
     """Measure, print the table, and write the JSON that it comes from."""
-    parser = argparse.ArgumentParser(description="Measure conversions at full size.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
-    add_size_arguments(parser)
-    args = parser.parse_args()
-    unknown = [case for case in args.cases if case not in CASES]
-    if unknown:
-        parser.error(f"there is no case {unknown[0]!r}; choose of {', '.join(CASES)}")
+    args = parsed_arguments("Measure conversions at full size.", "case", CASES)
     source = full_size_checkpoint(args.layers, args.shards)
     allowed_bytes = ALLOWED_BYTES + largest_tensor_bytes(source)
     measurements = []
-    for case in args.cases or CASES:
+    for case in args.names:
         print(f"{case} ...", file=sys.stderr)
         measurements.append(in_process_of_its_own(case, source, measure))
     print(table(measurements, allowed_bytes))

@@ -19,8 +19,7 @@ from pathlib import Path
 import mlx.core as mx
 
 import granite_mlx
-from benchmarks.documents import with_block
-from benchmarks.report import line
+from benchmarks.tables import block_writer, markdown
 from demo.held_out import SETS, Recording, read_set
 from demo.speech import SAMPLE_RATE
 from granite_mlx.convert.manifest import versions
@@ -30,7 +29,7 @@ from granite_mlx.model.cache import Cache
 from granite_mlx.model.decoder import GraniteDecoder
 from granite_mlx.speech import GraniteSpeech
 
-NAME = "the table of drafts, written by python -m benchmarks.draft_modes"
+BLOCK = "drafts"
 GROUPS = {"en": "English", "fr": "French", "digits": "digits"}
 
 
@@ -88,13 +87,13 @@ def table(rows: Sequence[Row]) -> str:
     """In Markdown; the first row is the plain one."""
     head = ["speculative", *(f"WER {name}" for name in GROUPS.values())]
     head += ["same text as off", "calls of the decoder"]
-    lines = [line(head), line(["---"] * len(head))]
+    lines = []
     for row in rows:
         rates = (row.words[group] for group in GROUPS)
         cells = [f"{rate.percent:.2f} %" if rate.n_wanted else "" for rate in rates]
         n_same = sum(a == b for a, b in zip(rows[0].texts, row.texts, strict=True))
-        lines.append(line([row.mode, *cells, f"{n_same} of {len(row.texts)}", f"{row.n_calls:,}"]))
-    return "\n".join(lines)
+        lines.append([row.mode, *cells, f"{n_same} of {len(row.texts)}", f"{row.n_calls:,}"])
+    return markdown(head, lines)
 
 
 def caption(recordings: Sequence[Recording]) -> str:
@@ -111,8 +110,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="recordings of each set")
     parser.add_argument("--docs", type=Path, metavar="FILE", help="put the table into this one")
     args = parser.parse_args()
-    if args.docs is not None:
-        with_block(args.docs.read_text(encoding="utf-8"), NAME, "")  # now, and not after an hour
+    write = block_writer(args.docs, BLOCK)
     recordings = [one for group in SETS for one in read_set(args.work, group, args.limit)]
     rows = []
     with granite_mlx.load("demo", dtype="float32") as model:
@@ -121,9 +119,7 @@ def main() -> int:
             rows.append(row)
     block = f"{table(rows)}\n\n{caption(recordings)}"
     print(block)
-    if args.docs is not None:
-        text = args.docs.read_text(encoding="utf-8")
-        args.docs.write_text(with_block(text, NAME, block), encoding="utf-8")
+    write(block)
     off, exact = (next(r for r in rows if r.mode == mode) for mode in ("off", "exact"))
     return int(off.texts != exact.texts)
 

@@ -22,7 +22,8 @@ from pathlib import Path
 import mlx.core as mx
 
 from benchmarks.models import Model, add_model_arguments, asked_model, loaded_endless
-from benchmarks.report import line, number
+from benchmarks.report import number
+from benchmarks.tables import markdown
 from granite_mlx.bench.machine import this_machine
 from granite_mlx.bench.spread import Spread, spread
 from granite_mlx.bench.stages import prompt_of, timed_answer
@@ -123,12 +124,12 @@ def rate(written: Written, prefill_s: float) -> float:
 def table(found: Sequence[Row]) -> str:
     """In Markdown."""
     head = ["a token is right", "tokens/s", "times plain", "readings", "the plain text"]
-    lines = [line(head), line(["---"] * len(head))]
+    lines = []
     for row in found:
         kind = "plain decoding" if row.right is None else f"{row.right:g}"
         cells = [kind, number(row.tokens_per_s.median), f"{row.times_plain:.2f}"]
-        lines.append(line([*cells, str(row.n_readings), "yes" if row.is_plain_text else "NO"]))
-    return "\n".join(lines)
+        lines.append([*cells, str(row.n_readings), "yes" if row.is_plain_text else "NO"])
+    return markdown(head, lines)
 
 
 def collected(model: Model, args: argparse.Namespace) -> list[tuple[float | None, Written]]:

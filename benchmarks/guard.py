@@ -31,6 +31,7 @@ from benchmarks.hard_sounds import (
     silence_and_noise,
     tones,
 )
+from benchmarks.tables import line, markdown
 from demo.held_out import SETS, Recording, read_set
 from demo.speech import SAMPLE_RATE
 from granite_mlx import writing
@@ -156,8 +157,17 @@ def main() -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="recordings of each set")
     args = parser.parse_args()
     lost = 0
-    print("| recordings | texts | words | left out | wrong before | and after | named | loops |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    head = [
+        "recordings",
+        "texts",
+        "words",
+        "left out",
+        "wrong before",
+        "and after",
+        "named",
+        "loops",
+    ]
+    print(markdown([*head, "named", "loops"], []))
     with granite_mlx.load("demo", dtype="float32") as model:
         for name, is_speech, found in accounts(model, args.work, args.limit):
             named = ", ".join(f"{code} {n}" for code, n in sorted(found.codes.items()))
@@ -165,7 +175,7 @@ def main() -> int:
                 name, found.n_texts, found.n_words, found.n_words_left_out, found.n_wrong,
                 found.n_wrong_now, named, found.n_loops,
             ]  # fmt: skip
-            print(f"| {' | '.join(map(str, cells))} |", flush=True)
+            print(line(map(str, cells)), flush=True)
             lost += found.n_made_worse + (found.n_words_left_out if is_speech else 0)
     return int(lost > 0)
 

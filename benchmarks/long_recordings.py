@@ -29,9 +29,10 @@ import numpy as np
 import soundfile
 
 import granite_mlx
-from benchmarks.convert_memory import peak_bytes
+from benchmarks.tables import markdown
 from demo.held_out import SETS, read_set
 from demo.held_out import Recording as Utterance
+from granite_mlx.bench.memory import peak_process_bytes
 from granite_mlx.convert.manifest import versions
 from granite_mlx.ctc import hearing
 from granite_mlx.evaluate.error_rates import ErrorRate, word_errors, words
@@ -236,7 +237,7 @@ def memory(work: Path, minutes: float) -> Memory:
             start = time.perf_counter()
             n_segments = sum(1 for _ in model.stream(file.name))
             seconds = time.perf_counter() - start
-    return Memory(minutes, seconds, peak_bytes(), n_segments)
+    return Memory(minutes, seconds, peak_process_bytes(), n_segments)
 
 
 def in_a_process(work: Path, minutes: float) -> Memory:
@@ -250,8 +251,7 @@ def table(rows: Sequence[Row]) -> str:
     """What was measured, in Markdown."""
     head = ["case", "set", "text of", "length", "WER alone", "WER joined"]
     head += ["segments", "seams", "words missing there", "too many there", "invented"]
-    lines = [head, ["---"] * len(head), *map(_cells, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown(head, map(_cells, rows))
 
 
 def _cells(row: Row) -> list[str]:
@@ -273,13 +273,16 @@ def _percent(rate: ErrorRate) -> str:
 
 def memory_table(rows: Sequence[Memory]) -> str:
     """Likewise."""
-    lines = ["| length | time | peak memory | segments |", "|---|---|---|---|"]
-    lines += [
-        f"| {one.minutes:g} min | {one.seconds:.0f} s | {one.peak_bytes / 1e6:.0f} MB "
-        f"| {one.n_segments} |"
-        for one in rows
-    ]
-    return "\n".join(lines)
+    return markdown(
+        ["length", "time", "peak memory", "segments"],
+        (
+            [
+                f"{one.minutes:g} min", f"{one.seconds:.0f} s", f"{one.peak_bytes / 1e6:.0f} MB",
+                str(one.n_segments),
+            ]
+            for one in rows
+        ),
+    )  # fmt: skip
 
 
 def facts() -> Mapping[str, str]:

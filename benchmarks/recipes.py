@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.documents import with_block
+from benchmarks.tables import block_writer, line, markdown
 from demo import speech
 from demo.corpus import read_pools
 from demo.evaluate import Examination, examine_names
@@ -38,7 +38,7 @@ from granite_mlx.model.checkpoint import DEMO, Checkpoint, find_checkpoint
 from granite_mlx.model.shards import read_headers
 from granite_mlx.speech import GraniteSpeech
 
-NAME = "the table of recipes, written by python -m benchmarks.recipes"
+BLOCK = "recipes"
 
 GROUPS = {"en": "English", "fr": "French", "digits": "digits"}
 """The test sets by their names in the table."""
@@ -146,8 +146,7 @@ def table(rows: Sequence[Row]) -> str:
     """The rows in Markdown."""
     head = ["recipe", "size", *(f"WER {name}" for name in GROUPS.values())]
     head += ["names spelt as listed", "mean KL", "same top token"]
-    lines = [_line(head), _line(["---"] * len(head))]
-    return "\n".join(lines + [_line(_cells(row)) for row in rows])
+    return markdown(head, map(_cells, rows))
 
 
 def _cells(row: Row) -> list[str]:
@@ -161,10 +160,6 @@ def _cells(row: Row) -> list[str]:
 
 def _percent(rate: ErrorRate) -> str:
     return f"{rate.percent:.2f} %" if rate.n_wanted else ""
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def caption(utterances: Sequence[Utterance], facts: Mapping[str, str]) -> str:
@@ -196,25 +191,22 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts here, too")
     args = parser.parse_args()
-    if args.docs is not None:
-        with_block(args.docs.read_text(encoding="utf-8"), NAME, "")  # now, and not after an hour
+    write = block_writer(args.docs, BLOCK)
     utterances = [u for group in SETS for u in read_set(args.work, group, args.limit)]
     pools = read_pools(args.work / "names.json")
     lists = {language: KeywordLists(pools, language) for language in ("en", "fr")}
     rows = []
     for row in measure(utterances, partial(names_spelt_right, lists), list(RECIPES.values())):
         rows.append(row)
-        print(_line(_cells(row)), file=sys.stderr)
+        print(line(_cells(row)), file=sys.stderr)
     facts = facts_of(find_checkpoint(DEMO), rows[0].dtype)
     block = f"{table(rows)}\n\n{caption(utterances, facts)}"
     print(block)
-    if args.docs is not None:
-        text = args.docs.read_text(encoding="utf-8")
-        args.docs.write_text(with_block(text, NAME, block), encoding="utf-8")
+    write(block)
     if args.json is not None:
         args.json.write_text(json.dumps(report(rows, facts), indent=1) + "\n", encoding="utf-8")
     exceeded = [f"{row.recipe}: {sentence}" for row in rows for sentence in row.exceeded]
-    print("".join(f"{line}\n" for line in exceeded), end="", file=sys.stderr)
+    print("".join(f"{sentence}\n" for sentence in exceeded), end="", file=sys.stderr)
     return int(bool(exceeded))
 
 

@@ -18,6 +18,7 @@ from benchmarks.summary import (
     rows,
     texts,
 )
+from benchmarks.tables import markdown
 from granite_mlx.bench.machine import Machine
 from granite_mlx.bench.spread import Spread
 from granite_mlx.model.config import SpeechConfig
@@ -94,14 +95,14 @@ def table(figures: Iterable[Row], contenders: Sequence[str]) -> str:
     ours is."""
     rivals = {name: ours for name in contenders if (ours := rival(name, contenders)) is not None}
     head = ["audio", "stage", *contenders, *(f"ours to {name}" for name in rivals)]
-    lines = [line(head), line(["---"] * len(head))]
+    lines = []
     for row in figures:
         cells = [_cell(row, name) for name in contenders]
         times = (row.times(ours, name) for name, ours in rivals.items())
         ratios = ["" if ratio is None else f"{ratio:.2f} x" for ratio in times]
         stage = f"{row.quantity.name}, {row.quantity.unit}"
-        lines.append(line([f"{row.seconds:g} s" if row.seconds else "", stage, *cells, *ratios]))
-    return "\n".join(lines)
+        lines.append([f"{row.seconds:g} s" if row.seconds else "", stage, *cells, *ratios])
+    return markdown(head, lines)
 
 
 def _cell(row: Row, name: str) -> str:
@@ -129,10 +130,9 @@ def profile_table(name: str, parts: Mapping[str, float]) -> str:
     """Where one encoder pass goes, the largest part first."""
     whole_s = parts["whole"]
     ordered = sorted((item for item in parts.items() if item[0] != "whole"), key=lambda i: -i[1])
-    lines = [line([f"encoder of {name}", "s", "of the pass"]), line(["---"] * 3)]
-    for part, seconds in ordered:
-        lines.append(line([part, number(seconds), f"{100 * seconds / whole_s:.0f} %"]))
-    return "\n".join([*lines, line(["whole", number(whole_s), "100 %"])])
+    lines = [[part, number(s), f"{100 * s / whole_s:.0f} %"] for part, s in ordered]
+    lines.append(["whole", number(whole_s), "100 %"])
+    return markdown([f"encoder of {name}", "s", "of the pass"], lines)
 
 
 def _agreement(found: Mapping[float, Mapping[str, str]]) -> str:
@@ -144,11 +144,6 @@ def _agreement(found: Mapping[float, Mapping[str, str]]) -> str:
             verdict = f"others than ours by {', '.join(other)}" if other else "the same by all"
             told.append(f"{seconds:g} s: {verdict}")
     return f"Texts: {'; '.join(told)}." if told else ""
-
-
-def line(cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
-    return f"| {' | '.join(cells)} |"
 
 
 def content(

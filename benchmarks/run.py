@@ -30,6 +30,7 @@ from benchmarks.summary import rows
 from benchmarks.worker_process import ROOT
 from granite_mlx.bench.machine import this_machine
 from granite_mlx.bench.wav import example_speech, write_wav
+from granite_mlx.cli.arguments import count
 from granite_mlx.cli.signals import run_interruptibly
 from granite_mlx.errors import GraniteError
 from granite_mlx.model.checkpoint import DEMO
@@ -140,14 +141,6 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     made.add_argument("--dtype", choices=["float32", "float16", "bfloat16"])
     return made
-
-
-def count(text: str) -> int:
-    """A whole number of 1 or more."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
 
 
 def length(text: str) -> float:

@@ -9,7 +9,6 @@ nothing about words, but how far errors grow through all layers shows in them.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -18,8 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.convert_memory import in_process_of_its_own, peak_bytes
-from benchmarks.full_size import add_size_arguments, full_size_checkpoint
+from benchmarks.convert_memory import in_process_of_its_own, parsed_arguments
+from benchmarks.full_size import full_size_checkpoint
+from benchmarks.tables import markdown
+from granite_mlx.bench.memory import peak_process_bytes
 from granite_mlx.convert.recipes import RECIPES, ROOMS
 
 
@@ -48,15 +49,14 @@ def measure(recipe: str, source: Path, destination: Path) -> Measurement:
     checkpoint = Checkpoint(source, source.name, None)
     found = verify(checkpoint, destination, packaged_recordings(), way=IN_LAYERS)
     seconds = time.perf_counter() - start
-    return Measurement(recipe, seconds, peak_bytes(), found.to_record())
+    return Measurement(recipe, seconds, peak_process_bytes(), found.to_record())
 
 
 def table(measurements: Sequence[Measurement]) -> str:
     """What was measured, in Markdown."""
     head = ["recipe", "time", "peak memory"]
     head += [*(f"{room}'s relative error" for room in ROOMS), "mean KL", "same top token"]
-    rows = [head, ["---"] * len(head), *map(_cells, measurements)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(head, map(_cells, measurements))
 
 
 def _cells(measured: Measurement) -> list[str]:
@@ -73,17 +73,10 @@ def _cells(measured: Measurement) -> list[str]:
 
 def main() -> int:
     """Measure, print the table, and write the JSON that it comes from."""
-    parser = argparse.ArgumentParser(description="Measure comparisons at full size.")
-    parser.add_argument("recipes", nargs="*", metavar="RECIPE", help=f"of {', '.join(RECIPES)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
-    add_size_arguments(parser)
-    args = parser.parse_args()
-    unknown = [name for name in args.recipes if name not in RECIPES]
-    if unknown:
-        parser.error(f"there is no recipe {unknown[0]!r}; choose of {', '.join(RECIPES)}")
+    args = parsed_arguments("Measure comparisons at full size.", "recipe", RECIPES)
     source = full_size_checkpoint(args.layers, args.shards)
     measurements = []
-    for name in args.recipes or RECIPES:
+    for name in args.names:
         print(f"{name} ...", file=sys.stderr)
         measurements.append(in_process_of_its_own(name, source, measure))
     print(table(measurements))

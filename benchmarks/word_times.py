@@ -24,7 +24,7 @@ import numpy as np
 import granite_mlx
 from benchmarks.heard_words import GROUPS, Heard, in_noise, listen, spoken
 from benchmarks.spoken_words import Spoken, SpokenWord
-from benchmarks.tables import line, with_block
+from benchmarks.tables import block_writer, markdown
 from demo.speech import SAMPLE_RATE
 from granite_mlx.ctc.alignment import AlignedWord
 from granite_mlx.ctc.borders import RULE, BorderRule, levels_db, word_spans
@@ -121,7 +121,7 @@ def table(rows: Sequence[Row]) -> str:
     """The rows in Markdown."""
     head = ["recordings", "words said", "right", "starts: median", "90 %", "within 100 ms",
             "ends: median", "90 %", "within 100 ms"]  # fmt: skip
-    return "\n".join([line(head), line(["---", *["--:"] * 8]), *(line(_cells(r)) for r in rows)])
+    return markdown(head, map(_cells, rows), n_names=1)
 
 
 def _cells(r: Row) -> list[str]:
@@ -164,9 +164,7 @@ def _end_error(recordings: Sequence[Placed], rule: BorderRule) -> float:
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--work", type=Path, required=True, help="the folder of demo.corpus")
-    parser.add_argument("--digits", type=Path, required=True, help="the folder of FSDD's wavs")
-    parser.add_argument("--n", type=int, default=N_RECORDINGS, help="recordings of each kind")
+    add_recording_arguments(parser)
     parser.add_argument("--calibrate", action="store_true", help="look for the best rule")
     parser.add_argument("--docs", type=Path, help="put the table into this document")
     args = parser.parse_args()
@@ -178,14 +176,11 @@ def main() -> int:
             for is_digits in (False, True)
         )))  # fmt: skip
         return 0
-    if args.docs is not None:
-        with_block(args.docs.read_text(encoding="utf-8"), BLOCK, "")  # now, and not after an hour
+    write = block_writer(args.docs, BLOCK)
     judged = clean_rows(transcribed(args, "test", held_out=True))
     rows = [*judged, *noisy_rows(transcribed(args, "test_noisy", held_out=True))]
     print(table(rows))
-    if args.docs is not None:
-        text = args.docs.read_text(encoding="utf-8")
-        args.docs.write_text(with_block(text, BLOCK, table(rows)), encoding="utf-8")
+    write(table(rows))
     return 0 if all(one.meets_floors for one in judged if one.name != TAKES) else 1
 
 
@@ -209,6 +204,13 @@ def noisy_rows(heard: Sequence[Heard]) -> list[Row]:
 def with_audible(one: Heard) -> Heard:
     """Of a digit without noise, the times of its audible part."""
     return replace(one, spoken=_audible(one.spoken))
+
+
+def add_recording_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `transcribed` asks for."""
+    parser.add_argument("--work", type=Path, required=True, help="the folder of demo.corpus")
+    parser.add_argument("--digits", type=Path, required=True, help="the folder of FSDD's wavs")
+    parser.add_argument("--n", type=int, default=N_RECORDINGS, help="recordings of each kind")
 
 
 def transcribed(args: argparse.Namespace, name: str, held_out: bool) -> list[Heard]:

@@ -14,10 +14,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from granite_mlx.bench.machine import installed, system
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -63,28 +64,18 @@ def system_report() -> dict[str, str]:
 
     device = mx.device_info()
     report = {
-        "system": _system(),
+        "system": system(),
         "python": f"{platform.python_version()} ({sys.executable})",
         "device": f"{mx.default_device()}, {device.get('device_name', 'unknown')}",
         "metal": "available" if mx.metal.is_available() else "not available",
         "memory": _memory(_memory_bytes(device)),
         "default model": what_fits(),
     }
-    for name in PACKAGES:
-        try:
-            report[name] = version(name)
-        except PackageNotFoundError:
-            continue
+    report |= installed(PACKAGES)
     report["hub cache"] = f"{HF_HUB_CACHE} ({_cached_models(Path(HF_HUB_CACHE))})"
     report["conversions"] = f"{cache_folder()} ({_conversions(cache_folder())})"
     report["GRANITE_MLX_MODEL"] = os.environ.get("GRANITE_MLX_MODEL", "not set")
     return report
-
-
-def _system() -> str:
-    if sys.platform == "darwin":
-        return f"macOS {platform.mac_ver()[0]} {platform.machine()}"
-    return f"{platform.system()} {platform.release()} {platform.machine()}"
 
 
 def _memory_bytes(device: dict[str, str | int]) -> int:

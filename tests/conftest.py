@@ -6,16 +6,20 @@ import importlib.util
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 # mlx for Linux brings a slow BLAS. Whatever is loaded first, for all to see, serves it instead:
-# this has to come before the first `import mlx`.
+# this has to come before the first `import mlx`. The processes that tests start get it, too. On
+# matrices as small as ours a second thread of OpenBLAS mostly waits, at the cost of a core.
 if sys.platform == "linux":
     with contextlib.suppress(OSError):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         ctypes.CDLL("libopenblas.so.0", mode=ctypes.RTLD_GLOBAL)
+        os.environ.setdefault("LD_PRELOAD", "libopenblas.so.0")
 
 # No test may depend on the network, or on what the person who runs it has set. The hub is at a port
 # where nobody answers; tests that need one bring their own.
@@ -26,6 +30,13 @@ for name in ("HF_HUB_OFFLINE", "GRANITE_MLX_MODEL", "GRANITE_MLX_CACHE"):
 # A shell starts background jobs with SIGINT ignored, which the programs under test would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# MLX keeps what it compiles on a CPU among the temporary files, and writes it there in place:
+# of two processes at once (pytest -n), one could load what the other has half written.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    TEMPORARY = Path(tempfile.gettempdir(), f"granite-mlx-tests-{worker}")
+    TEMPORARY.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = str(TEMPORARY)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -27,6 +27,7 @@ from .model.tiny import write_checkpoint, write_weights
 
 RATE = 16_000
 SECOND = random_signal(RATE)
+QUARTER = SECOND[: RATE // 4]  # products in float16 take MLX long on a CPU
 EVERY_MODE = pytest.mark.parametrize("format", MODES.values(), ids=MODES)
 
 
@@ -52,7 +53,7 @@ def test_any_type_can_be_asked_for(
     write_quantised(tmp_path, format, dtype="BF16")
     with granite_mlx.load(tmp_path, dtype=dtype) as model:
         assert model.dtype == dtype
-        assert model.transcribe(SECOND, sample_rate=RATE, max_new_tokens=4).text
+        assert model.transcribe(QUARTER, sample_rate=RATE, max_new_tokens=4).text
 
 
 def test_memory_is_counted_as_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def this_machine() -> Machine:
         n_cores=n_cores,
         cores=_apple_cores() or str(n_cores),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        system=_system(),
+        system=system(),
         python=platform.python_version(),
     )
 
@@ -46,6 +46,13 @@ def available_cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def system() -> str:
+    """The operating system, its version, and the processor's kind."""
+    if sys.platform == "darwin":
+        return f"macOS {platform.mac_ver()[0]} {platform.machine()}"
+    return f"{platform.system()} {platform.release()} {platform.machine()}"
 
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
@@ -103,9 +110,3 @@ def _sysctl(name: str) -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return ran.stdout.strip() or None
-
-
-def _system() -> str:
-    if sys.platform == "darwin":
-        return f"macOS {platform.mac_ver()[0]} {platform.machine()}"
-    return f"{platform.system()} {platform.release()} {platform.machine()}"

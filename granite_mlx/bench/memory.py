@@ -21,6 +21,19 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
 
 
+def peak_process_bytes() -> int:
+    """The most memory that this process has ever held, with what its GPU held for it.
+
+    A Mac may not count what Metal holds as resident, so that is added; what it does count is then
+    counted twice, and the figure is an upper bound.
+    """
+    if sys.platform == "linux":
+        return peak_resident_bytes()
+    import mlx.core as mx
+
+    return peak_resident_bytes() + mx.get_peak_memory()
+
+
 def reset_peak_resident() -> bool:
     """Whether the peak counts from now on; macOS has no such thing."""
     if sys.platform == "linux":

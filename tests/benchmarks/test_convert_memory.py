@@ -37,11 +37,11 @@ def test_a_conversion_is_measured_in_a_process_of_its_own(
 
 def test_the_peak_is_what_was_held_and_not_what_is(convert_memory: ModuleType) -> None:
     script = (
-        "from benchmarks.convert_memory import peak_bytes\n"
-        "before = peak_bytes()\n"
+        "from granite_mlx.bench.memory import peak_process_bytes\n"
+        "before = peak_process_bytes()\n"
         f"held = bytearray(b'x') * {SIZE}\n"
         "del held\n"
-        "print(peak_bytes() - before)"
+        "print(peak_process_bytes() - before)"
     )
     root = Path(convert_memory.__file__).parents[1]
     command = [sys.executable, "-c", script]

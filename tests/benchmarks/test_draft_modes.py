@@ -1,4 +1,4 @@
-"""The ways of using drafts side by side, and tables in documents."""
+"""The ways of using drafts side by side."""
 
 import importlib
 from pathlib import Path
@@ -10,18 +10,10 @@ import soundfile
 
 import granite_mlx
 
-NAME = "a table, written by a script"
-BEGIN, END = f"<!-- {NAME} -->", "<!-- end of a table -->"
-
 
 @pytest.fixture(scope="module")
 def draft_modes(benchmarks: ModuleType, demo_recipe: ModuleType) -> ModuleType:
     return importlib.import_module("benchmarks.draft_modes")
-
-
-@pytest.fixture(scope="module")
-def documents(benchmarks: ModuleType) -> ModuleType:
-    return importlib.import_module("benchmarks.documents")
 
 
 @pytest.fixture(scope="module")
@@ -47,23 +39,3 @@ def test_the_three_ways_are_counted(draft_modes: ModuleType, recordings: list[An
     lines = draft_modes.table(list(rows.values())).splitlines()
     assert len(lines) == 5
     assert "| off |  |  | 0.00 % | 1 of 1 |" in lines[2]
-
-
-def test_a_table_takes_the_place_of_the_last_one(documents: ModuleType) -> None:
-    text = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    once = documents.with_block(text, NAME, "new")
-    assert once == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
-    assert documents.with_block(once, NAME, "new") == once
-
-
-@pytest.mark.parametrize("pattern", ["", "{0}", "{1}", "{1} {0}", "{0} {1} {0}", "{0} {1} {1}"])
-def test_a_document_without_a_place_for_it(documents: ModuleType, pattern: str) -> None:
-    with pytest.raises(ValueError, match="needs a line"):
-        documents.with_block(pattern.format(BEGIN, END), NAME, "new")
-
-
-def test_the_document_has_a_place_for_the_table(
-    draft_modes: ModuleType, documents: ModuleType, repository: Path
-) -> None:
-    text = (repository / "docs" / "decoding.md").read_text(encoding="utf-8")
-    assert "\nnew\n" in documents.with_block(text, draft_modes.NAME, "new")

@@ -1,4 +1,4 @@
-"""The table of recipes, and that docs/quantisation.md says what the recipes do."""
+"""The table of recipes."""
 
 import importlib
 import json
@@ -18,14 +18,6 @@ from granite_mlx.evaluate.error_rates import ErrorRate
 @pytest.fixture(scope="module")
 def recipes(benchmarks: ModuleType, demo_recipe: ModuleType) -> ModuleType:
     return importlib.import_module("benchmarks.recipes")
-
-
-@pytest.fixture(scope="module")
-def document(repository: Path) -> str:
-    return (repository / "docs" / "quantisation.md").read_text(encoding="utf-8")
-
-
-# The table
 
 
 def test_rows_in_markdown(recipes: ModuleType) -> None:
@@ -69,11 +61,3 @@ def test_a_recording_through_source_and_recipe(
     assert q8.agreement.n_positions > len(said)
     assert 0 < q8.agreement.mean_kl_nats < 0.01
     assert q8.exceeded == ()
-
-
-# The document
-
-
-def test_the_document_has_a_place_for_the_table(recipes: ModuleType, document: str) -> None:
-    documents = importlib.import_module("benchmarks.documents")
-    assert "\nnew\n" in documents.with_block(document, recipes.NAME, "new")

@@ -124,15 +124,9 @@ def test_the_area_under_the_curve(confidence: Any) -> None:
 # The document
 
 
-def test_the_document_has_places_for_the_tables_and_the_numbers_in_use(
-    document: str, word_times: Any, confidence: Any
-) -> None:
-    for name in (word_times.BLOCK, confidence.BLOCK):
-        assert "new table" in word_times.with_block(document, name, "new table")
+def test_the_document_has_the_numbers_in_use(document: str) -> None:
     for name in ("BOTH", "DECODER_ALONE", "HEAD_ALONE"):
         one = getattr(maps, name)
         assert f"| `{name}` | {one.bias:g} | {one.decoder:g} | {one.head:g} |" in document
     for name, value in vars(RULE).items():
         assert f"| `{name}` | {value:g} |" in document
-    with pytest.raises(ValueError, match="no lines"):
-        word_times.with_block(document, "another", "")

@@ -85,6 +85,7 @@ def test_the_number_of_shards_makes_no_difference(
         assert mx.array_equal(array, second[name]).item(), name
 
 
+@pytest.mark.slow  # test_variants.py lets the same conversion hear, as `load("demo:q8")`
 def test_the_demo_says_the_same_at_eight_bits(demo_checkpoint: Path, result: Path) -> None:
     convert("demo", result, recipe="q8")
     recording = demo_checkpoint / "examples" / "digits.flac"

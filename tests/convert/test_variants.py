@@ -51,13 +51,13 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_the_demo_is_converted_once_and_hears(conversions: list[Path]) -> None:
     shown: list[tuple[int, int]] = []
-    for _ in range(2):
-        with granite_mlx.load("demo:q8", on_progress=lambda *done: shown.append(done)) as model:
-            assert model.model_id == "demo:q8"
-            text = model.transcribe(DEMO_RECORDING).text
-        assert text == DEMO_RECORDING.with_suffix(".txt").read_text().strip()
-    assert len(conversions) == 1
+    granite_mlx.load("demo:q8", on_progress=lambda *done: shown.append(done)).close()
     assert shown[-1][0] == shown[-1][1] > 0
+    with granite_mlx.load("demo:q8") as model:
+        assert model.model_id == "demo:q8"
+        text = model.transcribe(DEMO_RECORDING).text
+    assert text == DEMO_RECORDING.with_suffix(".txt").read_text().strip()
+    assert len(conversions) == 1
 
 
 def test_each_recipe_and_each_state_of_a_folder_has_its_own(

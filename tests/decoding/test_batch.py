@@ -1,6 +1,7 @@
 """Rows with drafts, right and wrong ones: each gets what plain greedy decoding gives it alone."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -20,6 +21,8 @@ from ..model.tiny import CONFIG, changed, network
 
 TEXT = parse_config(CONFIG).text
 LENGTHS = (9, 1, 40, 14, 23, 9)
+
+Alone = Callable[[int, int], Generated]
 
 
 class Counted:
@@ -66,19 +69,26 @@ def prompt(n_tokens: int, seed: int = 0) -> mx.array:
 PROMPTS = [prompt(n, seed=seed) for seed, n in enumerate(LENGTHS)]
 
 
-def alone(decoder: GraniteDecoder, one: mx.array, n_tokens: int) -> Generated:
-    return generate(decoder, TEXT, [one], greedy, n_tokens)[0]
+@pytest.fixture(scope="module")
+def alone(plain: GraniteDecoder) -> Alone:
+    """What plain greedy decoding makes of the n-th prompt, in so many tokens at most."""
+
+    @functools.cache
+    def alone(n: int, n_tokens: int) -> Generated:
+        return generate(plain, TEXT, [PROMPTS[n]], greedy, n_tokens)[0]
+
+    return alone
 
 
 @pytest.mark.parametrize("n_tokens", [1, 2, 15, 40])
-def test_without_drafts(plain: GraniteDecoder, decoder: Any, n_tokens: int) -> None:
-    wanted = alone(plain, PROMPTS[0], n_tokens)
+def test_without_drafts(alone: Alone, decoder: Any, n_tokens: int) -> None:
+    wanted = alone(0, n_tokens)
     assert answer(decoder, TEXT, Question(PROMPTS[0], n_tokens)) == wanted
     assert len(wanted.ids) == n_tokens == decoder.n_calls  # no token is computed in vain
 
 
-def test_a_right_draft_needs_few_calls(plain: GraniteDecoder, decoder: Any) -> None:
-    wanted = alone(plain, PROMPTS[0], 60)
+def test_a_right_draft_needs_few_calls(alone: Alone, decoder: Any) -> None:
+    wanted = alone(0, 60)
     question = Question(PROMPTS[0], 60, Guess(wanted.ids), first_draft=59)
     assert answer(decoder, TEXT, question) == wanted
     assert decoder.n_calls == 1
@@ -87,9 +97,9 @@ def test_a_right_draft_needs_few_calls(plain: GraniteDecoder, decoder: Any) -> N
 
 
 @pytest.mark.parametrize("wrong_each", [1, 2, 3, 5, 10])
-def test_wrong_drafts_change_nothing(plain: GraniteDecoder, decoder: Any, wrong_each: int) -> None:
-    for one in PROMPTS[:3]:
-        wanted = alone(plain, one, 60)
+def test_wrong_drafts_change_nothing(alone: Alone, decoder: Any, wrong_each: int) -> None:
+    for number, one in enumerate(PROMPTS[:3]):
+        wanted = alone(number, 60)
         assert 5 not in wanted.ids
         decoder.n_calls = 0
         assert answer(decoder, TEXT, Question(one, 60, Guess(wanted.ids, wrong_each))) == wanted
@@ -101,10 +111,10 @@ def test_wrong_drafts_change_nothing(plain: GraniteDecoder, decoder: Any, wrong_
 @pytest.mark.parametrize("n_rows", [1, 2, 4, 8])
 @pytest.mark.parametrize("kind", ["none", "right", "wrong", "mixed"])
 def test_rows_of_a_batch_get_what_they_get_alone(
-    plain: GraniteDecoder, decoder: Any, n_rows: int, kind: str
+    alone: Alone, decoder: Any, n_rows: int, kind: str
 ) -> None:
     budgets = [20, 3, 31, 1, 12, 40]
-    wanted = [alone(plain, one, n) for one, n in zip(PROMPTS, budgets, strict=True)]
+    wanted = [alone(number, n) for number, n in enumerate(budgets)]
     drafts: list[Any] = [
         {"none": {}, "right": {"draft": Guess(w.ids)}, "wrong": {"draft": Guess(w.ids, 1)},
          "mixed": {"draft": Guess(w.ids, n + 1)} if n % 2 else {}}[kind]
@@ -118,16 +128,18 @@ def test_rows_of_a_batch_get_what_they_get_alone(
     assert len({w.ids for w in wanted}) == len(wanted)
 
 
-def test_a_batch_needs_fewer_calls(plain: GraniteDecoder, decoder: Any) -> None:
+def test_a_batch_needs_fewer_calls(decoder: Any) -> None:
     questions = [Question(one, 20) for one in PROMPTS]
     list(answers(decoder, TEXT, questions, len(questions)))
     assert decoder.n_calls == 20
 
 
 @pytest.mark.parametrize("with_drafts", [False, True])
-def test_ends_are_found_wherever_they_are(plain: GraniteDecoder, with_drafts: bool) -> None:
+def test_ends_are_found_wherever_they_are(
+    plain: GraniteDecoder, alone: Alone, with_drafts: bool
+) -> None:
     """In a draft, behind it, and with rows that go on."""
-    answered = [alone(plain, one, 30) for one in PROMPTS]
+    answered = [alone(number, 30) for number in range(len(PROMPTS))]
     end = answered[0].ids[7]
     text = parse_config(changed("text_config.eos_token_id", end)).text
     wanted = [generate(plain, text, [one], greedy, 30)[0] for one in PROMPTS]
@@ -165,8 +177,8 @@ def test_sampled_rows_are_those_of_the_seed(plain: GraniteDecoder) -> None:
     assert [got[n] for n in range(3)] == wanted
 
 
-def test_a_first_rule_lets_likely_tokens_stand(plain: GraniteDecoder) -> None:
-    wanted = alone(plain, PROMPTS[0], 20)
+def test_a_first_rule_lets_likely_tokens_stand(plain: GraniteDecoder, alone: Alone) -> None:
+    wanted = alone(0, 20)
     draft = Guess(wanted.ids, 4)  # its fourth token is wrong
     all_of_it = Question(PROMPTS[0], 20, draft, 8, likely(1e-30))
     got = answer(plain, TEXT, all_of_it)
@@ -204,9 +216,9 @@ def test_no_questions(plain: GraniteDecoder) -> None:
 
 @pytest.mark.parametrize("wrong_each", [0, 4])
 def test_log_probs_are_those_of_the_whole_answer_at_once(
-    decoder: Counted, plain: GraniteDecoder, wrong_each: int
+    decoder: Counted, plain: GraniteDecoder, alone: Alone, wrong_each: int
 ) -> None:
-    wanted = [generate(plain, TEXT, [one], greedy, 30)[0].ids for one in PROMPTS]
+    wanted = [alone(number, 30).ids for number in range(len(PROMPTS))]
     questions = [
         Question(one, 30, Guess(ids, wrong_each), with_log_probs=n % 2 == 0)
         for n, (one, ids) in enumerate(zip(PROMPTS, wanted, strict=True))

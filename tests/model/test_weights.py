@@ -264,21 +264,16 @@ def test_tensors_in_two_layouts_are_named(tmp_path: Path, name: str) -> None:
 # Memory
 
 PEAK = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 import mlx.core as mx
+from granite_mlx.bench.memory import peak_resident_bytes
 from granite_mlx.model.config import parse_config
 from granite_mlx.model.quantisation import quantise_modules, quantised_formats
 from granite_mlx.model.shards import read_headers
 from granite_mlx.model.sources import dequantised, ported
 from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.model.weights import DTYPES, check_tensors, load_weights
-
-def peak_bytes():
-    if sys.platform == "linux":  # ru_maxrss would start with that of the process before exec
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 folder, dtype = Path(sys.argv[1]), DTYPES[sys.argv[2]]
 config = parse_config(json.loads((folder / "config.json").read_text()))
@@ -291,9 +286,9 @@ else:
     quantise_modules(model, formats)
 check_tensors(model, headers, source_of)
 mx.eval(mx.ones((8, 8)) @ mx.ones((8, 8)))  # what MLX takes for itself
-before = peak_bytes()
+before = peak_resident_bytes()
 load_weights(model, headers, dtype, source_of)
-print(peak_bytes() - before, sum(array.nbytes for _, array in model.named_parameters()))
+print(peak_resident_bytes() - before, sum(array.nbytes for _, array in model.named_parameters()))
 """
 
 
