@@ -107,7 +107,7 @@ def test_the_commands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     file = tmp_path / "figures.json"
-    given = ["--model", "demo", "--dtype", "float32", "--seconds", "1", "--json", str(file)]
+    given = ["--model", "demo", "--dtype", "float32", "--seconds", "2", "--json", str(file)]
     monkeypatch.setattr(sys, "argv", [name, *given, *arguments])
     assert importlib.import_module(f"benchmarks.{name}").main() == 0
     assert "| tokens/s |" in capsys.readouterr().out

@@ -259,10 +259,14 @@ class EarlyWatch:
 @pytest.mark.parametrize("with_drafts", [False, True])
 @pytest.mark.parametrize("n_rows", [1, 2, 3, 8])
 def test_a_row_that_loops_is_asked_otherwise(
-    plain: GraniteDecoder, monkeypatch: pytest.MonkeyPatch, n_rows: int, with_drafts: bool
+    plain: GraniteDecoder,
+    monkeypatch: pytest.MonkeyPatch,
+    n_rows: int,
+    with_drafts: bool,
+    alone: Alone,
 ) -> None:
     monkeypatch.setattr("granite_mlx.decoding.batch.LoopWatch", EarlyWatch)
-    wanted = [alone(plain, one, 20) for one in PROMPTS]
+    wanted = [alone(n, 20) for n in range(len(PROMPTS))]
     most = 0
 
     class Wide(Counted):
@@ -284,10 +288,10 @@ def test_a_row_that_loops_is_asked_otherwise(
 
 
 def test_a_loop_that_is_not_asked_again_ends_there(
-    plain: GraniteDecoder, monkeypatch: pytest.MonkeyPatch
+    plain: GraniteDecoder, monkeypatch: pytest.MonkeyPatch, alone: Alone
 ) -> None:
     monkeypatch.setattr("granite_mlx.decoding.batch.LoopWatch", EarlyWatch)
-    wanted = alone(plain, PROMPTS[0], 20)
+    wanted = alone(0, 20)
     got = answer(plain, TEXT, Question(PROMPTS[0], 20, said=len, with_log_probs=True))
     assert (got.ids, got.finished, got.looped) == (wanted.ids[:4], False, True)
     assert got.log_probs is not None
