@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from granite_mlx.decoding.keywords import LONGEST_TERM, read_keywords, report_keywords
+from granite_mlx.biasing.reporting import report_keywords
+from granite_mlx.biasing.terms import LONGEST_TERM, read_keywords
 from granite_mlx.transcript import Word
 
 
