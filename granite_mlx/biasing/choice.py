@@ -13,10 +13,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from granite_mlx.biasing.likeness import fit
+from granite_mlx.biasing.likeness import BY_LETTER, BY_SOUND, cheapest
 from granite_mlx.biasing.matching import Patterns
-from granite_mlx.biasing.readings import heard_sounds
-from granite_mlx.biasing.sounds import COARSE, coarse, sounds
+from granite_mlx.biasing.readings import readings_of
+from granite_mlx.biasing.sounds import COARSE, coarse, letters, sounds
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,8 +26,11 @@ N_COMPARED = 600
 HIGHEST_COST = 0.25
 """Of each sound of a term, borders included: above it a term is not like what is heard."""
 
-BEGINNING_COST = 0.3
+BEGINNING_COST = 0.5
 """What a term costs however well it fits: of two that fit as well, the longer one is likelier."""
+
+LETTER_COST = 0.2
+"""What other letters than the head's count, beside sounds: mostly it spells what it has learnt."""
 
 DECIMALS = 3
 """Costs are compared so exactly, so that the last bits of a sum decide nothing."""
@@ -39,14 +42,16 @@ class Index:
 
     Attributes:
         terms: all of them, in their order.
-        spellings: sounds of each spelling that has some; (n,).
+        spellings: each term and alias that has sounds; (n,).
         owners: whose spelling each is, a place in `terms`; (n,).
-        patterns: the spellings in coarse classes; (n,).
+        sounds: those of each spelling; (n,).
+        patterns: the sounds in coarse classes; (n,).
     """
 
     terms: tuple[str, ...]
     spellings: tuple[str, ...]
     owners: Array
+    sounds: tuple[str, ...]
     patterns: Patterns
 
     @property
@@ -55,28 +60,35 @@ class Index:
         return len(self.terms) - len(np.unique(self.owners))
 
     def choose(self, logits: Array, n_most: int) -> tuple[str, ...]:
-        """At most `n_most` terms that may be said, in their order, from the head's logits (T, n)."""
-        return tuple(
-            self.terms[place] for place in sorted(self.ranked(heard_sounds(logits))[:n_most])
-        )
+        """At most `n_most` terms that may be said, in their order; (T, n) logits of the head."""
+        likest = self.ranked(readings_of(logits))[:n_most]
+        return tuple(self.terms[place] for place in sorted(likest))
 
-    def ranked(self, heard: str) -> list[int]:
-        """Places of the terms that are like some part of what was heard, the likest first."""
-        shortlist = self._shortlist(heard)
+    def ranked(self, readings: Sequence[str]) -> list[int]:
+        """Places of the terms that are like some part of a reading, the likest first."""
+        said = [one for one in map(sounds, readings) if one]
+        shortlist = self._shortlist(said)
         if not len(shortlist):
             return []
-        spellings = [self.spellings[n] for n in shortlist]
-        lengths = np.array([len(one) for one in spellings])
-        costs = fit(spellings, heard).costs
-        is_like = costs <= HIGHEST_COST * lengths
-        order = np.lexsort((shortlist, np.round((costs + BEGINNING_COST) / lengths, DECIMALS)))
-        owners = self.owners[shortlist[order[is_like[order]]]]
-        return list(dict.fromkeys(owners.tolist()))
+        spoken = [self.sounds[n] for n in shortlist]
+        spelt = [letters(self.spellings[n]) for n in shortlist]
+        costs = cheapest(spoken, said, BY_SOUND)
+        other = cheapest(spelt, [letters(one) for one in readings], BY_LETTER)
+        lengths, widths = (np.array([len(one) for one in each]) for each in (spoken, spelt))
+        keys = (costs + BEGINNING_COST) / lengths + LETTER_COST * other / widths
+        order = np.lexsort((shortlist, np.round(keys, DECIMALS)))
+        order = order[costs[order] <= HIGHEST_COST * lengths[order]]
+        return list(dict.fromkeys(self.owners[shortlist[order]].tolist()))
 
-    def _shortlist(self, heard: str) -> Array:
+    def _shortlist(self, readings: Sequence[str]) -> Array:
         """Spellings worth a closer look."""
-        distances = self.patterns.distances([COARSE.index(one) for one in coarse(heard)])
-        keys = (distances + 0.5) / np.maximum(self.patterns.lengths, 1)
+        found = [
+            self.patterns.distances([COARSE.index(one) for one in coarse(reading)])
+            for reading in readings
+        ]
+        if not found or not len(self.patterns):
+            return np.zeros(0, np.int64)
+        keys = (np.minimum.reduce(found) + 0.5) / self.patterns.lengths
         return np.argsort(keys, kind="stable")[:N_COMPARED]
 
 
@@ -84,11 +96,15 @@ class Index:
 def index_of(terms: tuple[str, ...], sounds_like: tuple[tuple[str, str], ...]) -> Index:
     """The index of a list of terms; one that was made lately is not made again."""
     places = {term: place for place, term in enumerate(terms)}
-    said: Sequence[tuple[int, str]] = [
-        *enumerate(map(sounds, terms)),
-        *((places[term], sounds(alias)) for term, alias in sounds_like),
-    ]
-    said = list(dict.fromkeys(one for one in said if one[1]))
-    spellings = tuple(spelling for _, spelling in said)
-    owners = np.array([owner for owner, _ in said], np.int64)
-    return Index(terms, spellings, owners, Patterns.of([*map(coarse, spellings)], COARSE))
+    spellings = [*terms, *(alias for _, alias in sounds_like)]
+    owners = [*range(len(terms)), *(places[term] for term, _ in sounds_like)]
+    spoken = list(map(sounds, spellings))
+    kept = [n for n, one in enumerate(spoken) if one]
+    said = tuple(spoken[n] for n in kept)
+    return Index(
+        terms,
+        tuple(spellings[n] for n in kept),
+        np.array([owners[n] for n in kept], np.int64),
+        said,
+        Patterns.of([*map(coarse, said)], COARSE),
+    )

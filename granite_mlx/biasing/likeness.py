@@ -1,7 +1,7 @@
 """How like two rows of sounds are: edit distance in which sounds that are near cost little.
 
-The table is a judgement, not learnt: what languages and spellers exchange (p and b, s and z, c and
-k, e and i) costs a third of what p and m cost, and a vowel is heard or written sooner than a consonant.
+The table is a judgement, not learnt: what languages and spellers exchange (p and b, s and z, ch and
+k, e and i) costs less than half of what p and m cost, and a vowel is lost sooner than a consonant.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from granite_mlx.biasing.sounds import BORDER, SOUNDS, VOWELS
+from granite_mlx.biasing.sounds import BORDER, LETTERS, SOUNDS, VOWELS
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -40,53 +40,63 @@ def _exchanged() -> Array:
     return table
 
 
-EXCHANGED = _exchanged()
-"""(n, n) costs of one sound in place of another, by their places in `SOUNDS`."""
-
-ALONE = np.array([_ONE_SIDED.get(sound, _ALONE) for sound in SOUNDS], np.float32)
-"""(n,) costs of a sound that only one side has."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """How terms fit into what was heard, each where it fits best.
+@dataclass(frozen=True, eq=False)
+class Costs:
+    """What it costs to make one row of signs of another.
 
     Attributes:
-        costs: (n,) float32.
-        ends: (n,) the place behind the last sound, in what was heard.
+        signs: the alphabet, (n,); the border of words first.
+        exchanged: (n, n) float32, of one sign in place of another.
+        alone: (n,) float32, of a sign that only one side has.
     """
 
-    costs: Array
-    ends: Array
+    signs: str
+    exchanged: Array
+    alone: Array
+
+    def numbers(self, text: str) -> Array:
+        """Signs as their places in the alphabet."""
+        places = np.zeros(256, np.uint8)
+        places[np.frombuffer(self.signs.encode("latin-1"), np.uint8)] = np.arange(len(self.signs))
+        return places[np.frombuffer(text.encode("latin-1"), np.uint8)]
 
 
-def numbers(spelt: str) -> Array:
-    """Sounds as their places in `SOUNDS`."""
-    return _PLACES[np.frombuffer(spelt.encode("latin-1"), np.uint8)]
+BY_SOUND = Costs(
+    SOUNDS,
+    _exchanged(),
+    np.array([_ONE_SIDED.get(sound, _ALONE) for sound in SOUNDS], np.float32),
+)
+BY_LETTER = Costs(
+    LETTERS,
+    1 - np.eye(len(LETTERS), dtype=np.float32),
+    np.ones(len(LETTERS), np.float32),
+)
+"""Each letter that is not the same costs 1."""
 
 
-_PLACES = np.zeros(256, np.uint8)
-_PLACES[np.frombuffer(SOUNDS.encode("latin-1"), np.uint8)] = np.arange(len(SOUNDS))
+def cheapest(terms: Sequence[str], readings: Sequence[str], costs_of: Costs) -> Array:
+    """(n,) costs of terms in whichever reading they fit best, at least one."""
+    return np.minimum.reduce([fit(terms, reading, costs_of) for reading in readings])
 
 
-def fit(terms: Sequence[str], heard: str) -> Fit:
-    """The cheapest way of each term into some part of what was heard."""
+def fit(terms: Sequence[str], heard: str, costs_of: Costs) -> Array:
+    """(n,) float32: what each term costs in that part of what was heard where it fits best."""
     order = sorted(range(len(terms)), key=lambda n: -len(terms[n]))
     lengths = np.array([len(terms[n]) for n in order], np.int64)
-    costs, ends = np.zeros(len(order), np.float32), np.zeros(len(order), np.int64)
+    costs = np.zeros(len(order), np.float32)
     letters = np.zeros((len(order), max(lengths, default=0)), np.uint8)
     for place, n in enumerate(order):
-        letters[place, : lengths[place]] = numbers(terms[n])
-    said = numbers(heard)
-    exchanged = EXCHANGED[:, said]  # (n_sounds, T)
-    inserted = np.concatenate([[0], np.cumsum(ALONE[said])]).astype(np.float32)
+        letters[place, : lengths[place]] = costs_of.numbers(terms[n])
+    said = costs_of.numbers(heard)
+    exchanged = costs_of.exchanged[:, said]  # (n_sounds, T)
+    inserted = np.concatenate([[0], np.cumsum(costs_of.alone[said])]).astype(np.float32)
     row = np.zeros((len(order), len(said) + 1), np.float32)  # a term may begin anywhere
     for column in range(letters.shape[1]):
         n_left = int(np.searchsorted(-lengths, -column, side="left"))  # longer than `column`
         own = letters[:n_left, column]
         row = row[:n_left]
         beside = row[:, :-1] + exchanged[own]
-        row = row + ALONE[own][:, None]
+        row = row + costs_of.alone[own][:, None]
         np.minimum(row[:, 1:], beside, out=row[:, 1:])
         # What was heard and is not in the term: from the best place before.
         row -= inserted
@@ -94,8 +104,7 @@ def fit(terms: Sequence[str], heard: str) -> Fit:
         row += inserted
         done = lengths[:n_left] == column + 1
         if done.any():
-            ends[:n_left][done] = row[done].argmin(axis=1)
             costs[:n_left][done] = row[done].min(axis=1)
-    back = np.empty(len(order), np.int64)
-    back[order] = np.arange(len(order))
-    return Fit(costs[back], ends[back])
+    found = np.empty_like(costs)
+    found[order] = costs
+    return found

@@ -1,4 +1,4 @@
-"""What the character head hears of a segment, in sounds: its first choice, and its second.
+"""What the character head hears of a segment: its first choice, and its second.
 
 Where the head is unsure of a letter, the second reading has the other one; terms are looked for in
 both.
@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from granite_mlx.biasing.sounds import sounds
 from granite_mlx.ctc.greedy import BLANK, spelt
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -19,14 +18,8 @@ LEAST_PROBABILITY = 0.2
 """Of a label that is a second choice."""
 
 
-def heard_sounds(logits: Array) -> str:
-    """(T, n_labels) logits of the character head -> the sounds of its readings, one after the other."""
-    readings = dict.fromkeys(sounds(text) for text in readings_of(logits))
-    return "".join(readings).replace("__", "_")
-
-
 def readings_of(logits: Array) -> list[str]:
-    """The text of the likeliest labels, and that of the second ones where they are likely, too."""
+    """(T, n_labels) logits -> the text of the likeliest labels, and that of likely other ones."""
     if not len(logits):
         return []
     first = logits.argmax(axis=1)
@@ -37,7 +30,8 @@ def readings_of(logits: Array) -> list[str]:
     others[rows, first] = -np.inf
     second = others.argmax(axis=1)
     is_likely = np.exp(others[rows, second]) >= LEAST_PROBABILITY * total
-    return [_text(first), _text(np.where(is_likely, second, first))]
+    readings = dict.fromkeys([_text(first), _text(np.where(is_likely, second, first))])
+    return [text for text in readings if text]
 
 
 def _text(labels: Array) -> str:

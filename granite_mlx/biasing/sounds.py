@@ -20,6 +20,8 @@ VOWELS = "aeiou"
 SOUNDS = "_aeioupbtdkgfvszSCJmnlrhw"
 """S is sh, C is ch in "chat", J is j; all others are their letter. The border of a word first."""
 
+LETTERS = "_abcdefghijklmnopqrstuvwxyz"
+
 COARSE = "_Aptkfsnlr"
 """The classes of a coarse spelling: all vowels are one, voiced and voiceless are one."""
 
@@ -38,6 +40,7 @@ _SOFTENED = {"c": "s", "g": "j"}
 _GROUPS = re.compile("|".join(sorted(_SOUNDS, key=len, reverse=True)))
 _TWICE = re.compile(r"(.)\1+")
 _OTHER = re.compile(f"[^{SOUNDS}]+")
+_NO_LETTER = re.compile("[^a-z]+")
 _APART = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "æ": "ae", "œ": "oe", "ø": "oe", "å": "o", "ð": "d",
      "þ": "th", "ł": "l", "đ": "d", "ħ": "h", "ı": "i", "ŋ": "n", "ə": "e"}
@@ -59,6 +62,13 @@ def sounds(text: str) -> str:
     text = _GROUPS.sub(lambda found: _SOUNDS[found[0]], text)
     spelt = _TWICE.sub(r"\1", _OTHER.sub(BORDER, f"_{text}_"))
     return "" if spelt == BORDER else spelt
+
+
+def letters(text: str) -> str:
+    """The letters of a text, words between borders: "Zoë M." -> "_zoe_m_"."""
+    text = unicodedata.normalize("NFC", text.lower()).translate(_APART)
+    text = "".join(map(_bare, text)).replace("ß", "ss").replace("ç", "c")
+    return _NO_LETTER.sub(BORDER, f"_{text}_")
 
 
 def coarse(spelt: str) -> str:

@@ -164,10 +164,9 @@ def _checked(term: object, where: str) -> str:
     bare = unicodedata.normalize("NFC", term).strip()
     if not bare:
         raise ValueError(f"{where} is empty; leave it out or write a term.")
-    if not bare.isascii() or not bare.isprintable():
-        # isprintable() is quick, and is False for some characters that may stay.
-        if any(unicodedata.category(character) in _CONTROLS for character in bare):
-            raise ValueError(f"{where} ({bare!r}) contains a control character; remove it.")
+    # isprintable() is quick, and False for some characters that may stay, too.
+    if not bare.isprintable() and any(unicodedata.category(one) in _CONTROLS for one in bare):
+        raise ValueError(f"{where} ({bare!r}) contains a control character; remove it.")
     clean = " ".join(bare.split())
     if len(clean) > LONGEST_TERM:
         raise ValueError(f"{where} has {len(clean)} characters; a term has at most {LONGEST_TERM}.")
