@@ -32,7 +32,7 @@ from granite_mlx.transcript import Transcript
 SEED = 20261128
 SIZES = (0, 5, 50, 500, 5000, 50_000)
 HEADINGS = (
-    "terms nobody says", "precision", "recall", "F1", "said terms in the prompt", "terms in a prompt",
+    "terms nobody says", "precision", "recall", "F1", "said, in the prompt", "in a prompt",
     "WER of other words",
 )  # fmt: skip
 COST_SIZES = (1000, 10_000, 100_000)

@@ -29,6 +29,11 @@ class Assembly:
         self._waiting: list[Segment] = []
         self._final: list[Segment] = []
 
+    def warn(self, warning: TranscriptWarning | None) -> None:
+        """Something about the whole recording, if there is anything; once."""
+        if warning is not None and warning not in self.warnings:
+            self.warnings.append(warning)
+
     def offer(self, keywords: Iterable[str]) -> None:
         """What the prompt of a piece held."""
         self.offered.update(keywords)

@@ -14,7 +14,7 @@ import numpy as np
 
 from granite_mlx.assembly import Assembly
 from granite_mlx.audio.stream import SAMPLE_RATE
-from granite_mlx.biasing.prompting import chooser
+from granite_mlx.biasing.prompting import chooser, unsearchable
 from granite_mlx.decoding.prompts import Task, instruction, system_prompt
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.engine import MLXThread
@@ -43,6 +43,8 @@ class Listening:
         self.progress = Progress(request.on_progress)
         self.reading = Reading(request, self._hear, self.progress)
         self.assembly = Assembly(request, self.reading)
+        for stretch in request.stretches:
+            self.assembly.warn(unsearchable(stretch.task, request.keywords_per_prompt))
         self._listener = listener
 
     def pieces(self) -> Iterator[tuple[Listening, Spoken]]:

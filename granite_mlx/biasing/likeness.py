@@ -74,16 +74,32 @@ BY_LETTER = Costs(
 """Each letter that is not the same costs 1."""
 
 
-def cheapest(terms: Sequence[str], readings: Sequence[str], costs_of: Costs) -> Array:
-    """(n,) costs of terms in whichever reading they fit best, at least one."""
-    return np.minimum.reduce([fit(terms, reading, costs_of) for reading in readings])
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Where each term fits best into what was heard.
+
+    Attributes:
+        costs: (n,) float32.
+        words: (n,) the number of the word in which that place ends.
+    """
+
+    costs: Array
+    words: Array
 
 
-def fit(terms: Sequence[str], heard: str, costs_of: Costs) -> Array:
-    """(n,) float32: what each term costs in that part of what was heard where it fits best."""
+def best_fit(terms: Sequence[str], readings: Sequence[str], costs_of: Costs) -> Fit:
+    """The fit of each term into that reading, of at least one, where it is cheapest."""
+    fits = [fit(terms, reading, costs_of) for reading in readings]
+    costs = np.stack([one.costs for one in fits])
+    best, columns = costs.argmin(axis=0), np.arange(len(terms))
+    return Fit(costs[best, columns], np.stack([one.words for one in fits])[best, columns])
+
+
+def fit(terms: Sequence[str], heard: str, costs_of: Costs) -> Fit:
+    """The cheapest way of each term into some part of what was heard."""
     order = sorted(range(len(terms)), key=lambda n: -len(terms[n]))
     lengths = np.array([len(terms[n]) for n in order], np.int64)
-    costs = np.zeros(len(order), np.float32)
+    costs, ends = np.zeros(len(order), np.float32), np.zeros(len(order), np.int64)
     letters = np.zeros((len(order), max(lengths, default=0)), np.uint8)
     for place, n in enumerate(order):
         letters[place, : lengths[place]] = costs_of.numbers(terms[n])
@@ -104,7 +120,11 @@ def fit(terms: Sequence[str], heard: str, costs_of: Costs) -> Array:
         row += inserted
         done = lengths[:n_left] == column + 1
         if done.any():
+            ends[:n_left][done] = row[done].argmin(axis=1)
             costs[:n_left][done] = row[done].min(axis=1)
-    found = np.empty_like(costs)
-    found[order] = costs
-    return found
+    # Signs before each place that are borders; the border behind a word is part of it.
+    n_borders = np.concatenate([[0], np.cumsum(said == costs_of.signs.index(BORDER))])
+    words = n_borders[np.maximum(ends - 1, 0)]
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return Fit(costs[back], words[back])

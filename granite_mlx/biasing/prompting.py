@@ -14,6 +14,7 @@ import numpy as np
 from granite_mlx.decoding.prompts import Task
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.folder import read_object
+from granite_mlx.transcript import TranscriptWarning
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -34,6 +35,25 @@ def chooser(task: Task, n_most: int) -> Choose | None:
     from granite_mlx.biasing.choice import index_of  # which short lists do not need
 
     return partial(index_of(task.keywords, task.sounds_like).choose, n_most=n_most)
+
+
+def unsearchable(task: Task, n_most: int) -> TranscriptWarning | None:
+    """What there is to say of terms that no prompt will hold, because they cannot be looked for."""
+    if len(task.keywords) <= n_most:
+        return None
+    from granite_mlx.biasing.choice import index_of
+
+    terms = index_of(task.keywords, task.sounds_like).unsearchable
+    if not terms:
+        return None
+    shown = ", ".join(map(repr, terms[:3])) + (", ..." if len(terms) > 3 else "")
+    return TranscriptWarning(
+        "keywords_not_searched",
+        f"{len(terms)} of {len(task.keywords)} keywords have no letter that the encoder knows and "
+        f"were not looked for: {shown}; give each a way that it sounds.",
+        None,
+        None,
+    )
 
 
 def largest(task: Task, n_most: int) -> Task:

@@ -29,7 +29,7 @@ def report_keywords(
     """
     if text is None:
         return tuple(KeywordReport(term, False, False) for term in terms)
-    places = dict.fromkeys(terms, ()) | _places(text, terms)
+    places = dict.fromkeys(terms, ()) | places_of(text, terms)
     # One for each stretch between spaces: a word's text may have some.
     by_place = [word for word in words for _ in word.text.split()]
     starts = [found.start() for found in _STRETCH.finditer(text)]
@@ -52,7 +52,7 @@ def report_keywords(
     )
 
 
-def _places(text: str, terms: Iterable[str]) -> dict[str, tuple[int, ...]]:
+def places_of(text: str, terms: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Where the terms that a text contains stand in it as whole words."""
     by_beginning: dict[str, dict[int, set[str]]] = {}
     for term in terms:
