@@ -1,7 +1,8 @@
 """Terms that nobody says, half of them hard to tell from terms that are said.
 
 A near one is a real name of the demo's recipe, in either spelling, with one or two letters put in,
-left out or exchanged. The others are made-up names. None sounds like a name or a word of the
+left out or exchanged. The others are made-up names of six letters or more: shorter ones are like
+something in every sentence, and few lists have many. None sounds like a name or a word of the
 recordings, as espeak-ng says them: with such a one in the list nobody could know which is meant.
 """
 
@@ -18,6 +19,7 @@ from demo.names import made_up_pairs, phonemes
 
 VOICES = {"en": "en-us", "fr": "fr-fr"}
 SPOKEN_AT_ONCE = 2000
+SHORTEST = 6
 SPARE = 1.3
 """Drawn for each that is wanted: some sound like what is said."""
 
@@ -73,8 +75,10 @@ def _edited(term: str, rng: np.random.Generator) -> str:
 
 
 def _made_up(n: int, rng: np.random.Generator, taken: set[str]) -> list[str]:
-    pairs = made_up_pairs(n, rng)
-    drawn = dict.fromkeys(term for pair in pairs for term in pair if term not in taken)
+    drawn: dict[str, None] = {}
+    while len(drawn) < n:
+        terms = [term for pair in made_up_pairs(n, rng) for term in pair]
+        drawn |= dict.fromkeys(t for t in terms if len(t) >= SHORTEST and t not in taken)
     return list(drawn)[:n]
 
 

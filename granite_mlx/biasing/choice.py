@@ -26,7 +26,7 @@ N_COMPARED = 600
 HIGHEST_COST = 0.15
 """Of each sound of a term, borders included, and its letters: above it a term is not heard."""
 
-RIVAL_MARGIN = 0.1
+RIVAL_MARGIN = 0.08
 """A term that costs so much more than another one in the same word is not said there."""
 
 BEGINNING_COST = 0.5

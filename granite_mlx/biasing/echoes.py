@@ -7,13 +7,13 @@ beside which the head has heard no letter is the guard's business, decoding/guar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from granite_mlx.biasing.likeness import BY_SOUND, best_fit
 from granite_mlx.biasing.reporting import places_of
-from granite_mlx.biasing.sounds import sounds
+from granite_mlx.biasing.sounds import BORDER, sounds
 from granite_mlx.ctc.witness import alignment, letters
 from granite_mlx.decoding.guard import Concern, Guarded, is_spelt
 
@@ -37,19 +37,20 @@ def without_echoes(
         keywords: the terms that the model was given.
         sounds_like: (term, alias) pairs.
     """
-    found = places_of(kept.text, [term for term in keywords if _is_judged(term)])
-    echoed = sorted(_echoed(list(found), heard, sounds_like), key=len, reverse=True)
-    concerns = list(kept.concerns)
-    text = kept.text
-    for term in echoed:
+    text, concerns = kept.text, list(kept.concerns)
+    for term in filter(_is_judged, places_of(text, keywords)):
+        spellings = [term, *(alias for own, alias in sounds_like if own == term)]
         for place in reversed(places_of(text, [term]).get(term, ())):
-            said = _heard_beside(text, place, place + len(term), heard)
-            text = " ".join(f"{text[:place]}{said}{text[place + len(term) :]}".split())
+            end = place + len(term)
+            said = _heard_beside(text, place, end, heard)
+            if not said or _is_like(spellings, said):
+                continue
+            text = f"{text[:place]}{said}{text[end:]}"
             concerns.append(
                 Concern(
                     "echoed_keyword",
-                    f"the keyword {term!r} is unlike what the encoder heard, "
-                    + (f"{said!r}, which stands in its place." if said else "and is left out."),
+                    f"the keyword {term!r} is unlike what the encoder heard, {said!r}, which "
+                    "stands in its place.",
                 )
             )
     return Guarded(text, tuple(concerns))
@@ -60,33 +61,23 @@ def _is_judged(term: str) -> bool:
     return len(plain) >= LEAST_LETTERS and plain.isalpha() and is_spelt(term)
 
 
-def _echoed(
-    terms: Sequence[str], heard: str, sounds_like: Sequence[tuple[str, str]]
-) -> Iterator[str]:
-    """The terms that are unlike all that was heard, their aliases as well."""
-    said = sounds(heard)
-    if not terms or not said:
-        return
-    written = set(terms)
-    spellings = [(term, term) for term in terms]
-    spellings += [(term, alias) for term, alias in sounds_like if term in written]
-    spoken = [sounds(spelling) for _, spelling in spellings]
-    costs = best_fit(spoken, [said], BY_SOUND).costs / np.array(
-        [max(1, len(one)) for one in spoken]
-    )
-    supported = {
-        term for (term, _), cost in zip(spellings, costs, strict=True) if cost <= HIGHEST_COST
-    }
-    yield from (term for term in terms if term not in supported)
+def _is_like(spellings: Sequence[str], said: str) -> bool:
+    spoken = [one for one in map(sounds, spellings) if one]
+    costs = best_fit(spoken, [sounds(said) or BORDER], BY_SOUND).costs
+    return bool((costs <= HIGHEST_COST * np.array(list(map(len, spoken)))).any())
 
 
 def _heard_beside(text: str, start: int, end: int, heard: str) -> str:
-    """What the head has heard beside a part of a text."""
+    """The words that the head has heard beside a part of a text."""
     before, own = len(letters(text[:start])), len(letters(text[start:end]))
     places = [place for place, sign in enumerate(heard) for _ in letters(sign)]
     beside = alignment(_numbers(letters(text)), _numbers(letters(heard)))[before : before + own]
     found = [places[place] for place in beside if place >= 0]
-    return heard[min(found) : max(found) + 1].strip() if found else ""
+    if not found:
+        return ""
+    first = heard.rfind(" ", 0, min(found)) + 1
+    behind = heard.find(" ", max(found))
+    return heard[first : None if behind < 0 else behind]
 
 
 def _numbers(text: str) -> np.ndarray:
