@@ -23,10 +23,10 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 N_COMPARED = 600
 """Spellings that are compared sound by sound."""
 
-HIGHEST_COST = 0.15
+HIGHEST_COST = 0.2
 """Of each sound of a term, borders included, and its letters: above it a term is not heard."""
 
-RIVAL_MARGIN = 0.08
+RIVAL_MARGIN = 0.1
 """A term that costs so much more than another one in the same word is not said there."""
 
 BEGINNING_COST = 0.5
