@@ -81,7 +81,7 @@ def _listen(model: GraniteSpeech, recordings: Sequence[Spoken]) -> list[Heard]:
         model.network, model.config, model.features, tokenizer, None, lambda: None
     )
     asked = [
-        Asked(one.samples, prompt, Task(), greedy, None, "exact", lambda _: None, True)
+        Asked(one.samples, lambda _: prompt, Task(), greedy, None, "exact", lambda _: None, True)
         for one in recordings
     ]
     heard = []

@@ -30,6 +30,9 @@ MODE = 0o644  # safetensors writes 600, which a package must not ship
 CONTEXT_TOKENS = 4096
 # It has heard one sentence at a time, of 5.4 s at most, with pauses of 0.3 s inside.
 SEGMENT_LIMITS = {"least_s": 0.0, "greatest_s": 4.5, "pause_s": 0.3}
+KEYWORDS_PER_PROMPT = (
+    10  # with which its lists were measured; none of training had more than twelve
+)
 # Of the published names; the head is tied and has none. Some releases of transformers nest deeper.
 LAYOUT = ("encoder.", "projector.", "language_model.model.layers.",
           "language_model.model.embed_tokens.", "language_model.model.norm.")  # fmt: skip
@@ -70,6 +73,7 @@ def save(model: Model, tokenizer_path: Path, folder: Path) -> None:
         eos_token_id=text.eos_token_id,
         pad_token_id=text.pad_token_id,
         segment_limits=SEGMENT_LIMITS,
+        keywords_per_prompt=KEYWORDS_PER_PROMPT,
     )
     model.save_pretrained(folder)
     PreTrainedTokenizerFast(

@@ -22,11 +22,21 @@ class Assembly:
     def __init__(self, request: Request, reading: Reading) -> None:
         self.warnings: list[TranscriptWarning] = []
         self.failures: list[Exception] = []
+        self.offered: set[str] = set()  # keywords that were in a prompt
         self.n_heard = 0  # pieces of which the model has made something
         self._request, self._reading = request, reading
         self._held: dict[int, tuple[Spoken, Segments]] = {}  # by channel: the next piece overlaps
         self._waiting: list[Segment] = []
         self._final: list[Segment] = []
+
+    def warn(self, warning: TranscriptWarning | None) -> None:
+        """Something about the whole recording, if there is anything; once."""
+        if warning is not None and warning not in self.warnings:
+            self.warnings.append(warning)
+
+    def offer(self, keywords: Iterable[str]) -> None:
+        """What the prompt of a piece held."""
+        self.offered.update(keywords)
 
     def take(
         self, spoken: Spoken, segments: Segments, warnings: Iterable[TranscriptWarning]
@@ -101,7 +111,7 @@ class Assembly:
         elif not segments and not self.failures:
             warnings.append(TranscriptWarning("no_speech", "no speech was heard.", None, None))
         return transcript_of(
-            request, model_id, duration_s, segments if was_asked else None, warnings
+            request, model_id, duration_s, segments if was_asked else None, warnings, self.offered
         )
 
     def _at_s(self, sample: int) -> float:

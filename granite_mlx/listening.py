@@ -14,7 +14,8 @@ import numpy as np
 
 from granite_mlx.assembly import Assembly
 from granite_mlx.audio.stream import SAMPLE_RATE
-from granite_mlx.decoding.prompts import instruction, system_prompt
+from granite_mlx.biasing.prompting import chooser, unsearchable
+from granite_mlx.decoding.prompts import Task, instruction, system_prompt
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.engine import MLXThread
 from granite_mlx.errors import GraniteError
@@ -42,6 +43,8 @@ class Listening:
         self.progress = Progress(request.on_progress)
         self.reading = Reading(request, self._hear, self.progress)
         self.assembly = Assembly(request, self.reading)
+        for stretch in request.stretches:
+            self.assembly.warn(unsearchable(stretch.task, request.keywords_per_prompt))
         self._listener = listener
 
     def pieces(self) -> Iterator[tuple[Listening, Spoken]]:
@@ -98,6 +101,7 @@ class Listener:
                 if isinstance(answer, Exception):
                     listening.assembly.miss(spoken, answer)
                 else:
+                    listening.assembly.offer(answer.task.keywords)
                     listening.assembly.take(spoken, *self._written(listening, spoken, answer))
 
             # 4. Recordings that were left behind are complete; of the last one, what is final.
@@ -148,13 +152,16 @@ class Listener:
         return self.thread.run(self._answer, asked, n_rows, checkpoint)
 
     def _asked(self, request: Request, spoken: Spoken, report: Callable[[float], None]) -> Asked:
-        question = instruction(spoken.task, self.family)
-        prompt = self.tokenizer.prompt(question, system_prompt(self.family))
+        def prompt(task: Task) -> str:
+            question = instruction(task, self.family)
+            return self.tokenizer.prompt(question, system_prompt(self.family))
+
         drafts = "off" if spoken.task.to is not None else request.speculative
         is_timed = spoken.task.to is None and (request.align or spoken.piece.overlaps)
         return Asked(
             spoken.piece.samples, prompt, spoken.task, request.sampler, request.max_new_tokens,
             drafts, report, is_timed, request.guarded,
+            chooser(spoken.task, request.keywords_per_prompt),
         )  # fmt: skip
 
     def _answer(
@@ -169,7 +176,7 @@ class Listener:
         """The third step."""
         span_s = listening.assembly.times_s(spoken)
         return written(
-            spoken.task, spoken.piece.samples, span_s, answered, self.tokenizer, self.family,
+            answered.task, spoken.piece.samples, span_s, answered, self.tokenizer, self.family,
             listening.request.guarded,
         )  # fmt: skip
 

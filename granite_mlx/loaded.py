@@ -7,6 +7,7 @@ from typing import Self
 import mlx.core as mx
 
 from granite_mlx.audio.features import FeatureConfig
+from granite_mlx.biasing.prompting import TERMS_PER_PROMPT, largest
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.budget import answer_rate, longest_audio_s
 from granite_mlx.decoding.prompts import Task, instruction, system_prompt
@@ -35,6 +36,7 @@ class LoadedModel:
         thread: MLXThread,
         second_head: SecondHead | None = None,
         segment_limits: SegmentLimits | None = None,
+        keywords_per_prompt: int = TERMS_PER_PROMPT,
     ) -> None:
         self.model_id = model_id
         self.config = config
@@ -45,6 +47,7 @@ class LoadedModel:
         self._thread = thread
         self._second_head = second_head
         self.segment_limits = segment_limits or SegmentLimits()
+        self.keywords_per_prompt = keywords_per_prompt
 
     @property
     def network(self) -> SpeechModel:
@@ -98,7 +101,8 @@ class LoadedModel:
         return limit_s
 
     def _longest_audio_s(self, task: Task, max_new_tokens: int | None) -> float:
-        n_text_tokens = len(self.prompt_ids(instruction(task, self.family))[0])
+        longest = instruction(largest(task, self.keywords_per_prompt), self.family)
+        n_text_tokens = len(self.prompt_ids(longest)[0])
         frames_per_second, rate = self.features.frames_per_second, answer_rate(task)
         return longest_audio_s(self.config, frames_per_second, n_text_tokens, max_new_tokens, rate)
 

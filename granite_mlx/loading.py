@@ -10,6 +10,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from granite_mlx.audio.features import read_feature_config
+from granite_mlx.biasing.prompting import read_terms_per_prompt
 from granite_mlx.convert.adapter import merged, read_adapted_headers
 from granite_mlx.ctc.second_head import read_second_head
 from granite_mlx.decoding.tokenizer import read_tokenizer
@@ -173,7 +174,7 @@ def open_unread(
     )
     speech = GraniteSpeech(
         checkpoint.model_id, family, config, features, tokenizer, network, thread, head,
-        read_segment_limits(folder),
+        read_segment_limits(folder), read_terms_per_prompt(folder),
     )  # fmt: skip
     _check_sizes(speech, folder)
     return UnreadModel(speech, headers, floating, source_of)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 
-from granite_mlx.decoding.keywords import read_keywords
+from granite_mlx.biasing.terms import Entry, Keywords, read_keywords
 from granite_mlx.decoding.languages import spoken_language, translation_pair
 from granite_mlx.decoding.prompts import Task
 
@@ -30,7 +30,7 @@ class Range:
     end_s: float | None = None
     language: str | None = None
     to: str | None = None
-    keywords: Iterable[str] | Path | None = None
+    keywords: Iterable[Entry] | Path | Keywords | None = None
     punctuate: bool | None = None
 
     def __post_init__(self) -> None:
@@ -65,7 +65,8 @@ class Range:
         if to is not None:
             changes["tags"] = None  # the model marks nothing in a translation
         if self.keywords is not None:
-            changes["keywords"] = read_keywords(self.keywords)
+            given = read_keywords(self.keywords)
+            changes |= {"keywords": given.terms, "sounds_like": given.sounds_like}
         if self.punctuate is not None:
             changes["punctuate"] = self.punctuate
         return replace(usual, **changes)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import mlx.core as mx
@@ -16,6 +16,7 @@ import numpy as np
 
 from granite_mlx.audio.features import FeatureConfig, encoder_input
 from granite_mlx.audio.files import SAMPLE_RATE
+from granite_mlx.biasing.prompting import Choose
 from granite_mlx.ctc.greedy import greedy_labels, greedy_text, spelt
 from granite_mlx.ctc.hearing import Hearing, highest_entropy
 from granite_mlx.ctc.second_head import SecondHead
@@ -49,15 +50,17 @@ class Asked:
     """Samples and what is asked about them.
 
     Attributes:
-        prompt: the rendered conversation.
+        task: with all keywords that were given.
+        prompt: renders the conversation about a task.
         report: called with the part of this recording's work that is done.
         with_evidence: whether the answer tells what head and decoder thought of it.
         guarded: whether an answer that goes round in circles is asked again, and none is asked
             for where the head hears nothing.
+        choose: which keywords the prompt holds, from the head's logits; None takes all.
     """
 
     samples: np.ndarray
-    prompt: str
+    prompt: Callable[[Task], str]
     task: Task
     sampler: Sampler
     max_new_tokens: int | None
@@ -65,6 +68,7 @@ class Asked:
     report: Callable[[float], None]
     with_evidence: bool = False
     guarded: bool = True
+    choose: Choose | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,16 +82,34 @@ class Witness:
     ctc_logits: np.ndarray | None
 
 
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """What the encoder makes of a recording.
+
+    Attributes:
+        audio: (n_audio, H) audio tokens.
+        hearing: what drafts are made of; None without drafts.
+        task: what the decoder is asked, with the keywords of its prompt.
+    """
+
+    audio: mx.array
+    hearing: Hearing | None
+    witness: Witness
+    task: Task
+
+
 @dataclass(frozen=True)
 class Answered:
     """The tokens of an answer, of which there might have been `budget`.
 
-    Where evidence was asked for they have log-probabilities, if the decoder has seen them.
+    Where evidence was asked for they have log-probabilities, if the decoder has seen them. `task`
+    has the keywords of the prompt.
     """
 
     generated: Generated
     budget: int
     witness: Witness = field(compare=False)
+    task: Task
 
 
 @dataclass(frozen=True)
@@ -108,39 +130,40 @@ class Recogniser:
         order = sorted(range(len(askeds)), key=lambda n: -len(askeds[n].samples))
         done: dict[int, Answered] = {}
         asking: list[tuple[int, Question]] = []
-        witness: dict[int, Witness] = {}
+        known: dict[int, tuple[Witness, Task]] = {}
 
         def loop_guard(n: int) -> LoopGuard:
-            return LoopGuard(witness[n].labels, askeds[n].task, self.tokenizer)
+            witness, task = known[n]
+            return LoopGuard(witness.labels, task, self.tokenizer)
 
         def questions() -> Iterator[Question]:
             lengths = [self.features.n_frames(len(askeds[n].samples)) for n in order]
             for group in groups(lengths, n_rows):
                 members = [order[place] for place in group]
-                heard = self._hear([askeds[n] for n in members])
-                for n, (audio, hearing, witness[n]) in zip(members, heard, strict=True):
-                    question, text = self._question(askeds[n], audio, hearing)
+                for n, one in zip(members, self._hear([askeds[n] for n in members]), strict=True):
+                    known[n] = one.witness, one.task
+                    question, text = self._question(askeds[n], one)
                     if askeds[n].guarded:
                         question = loop_guard(n).watched(question)
                         # Where nothing is heard, the decoder can only make something up.
-                        text = text if witness[n].labels else ""
+                        text = text if one.witness.labels else ""
                     if text is None:
                         asking.append((n, question))
                         yield question
                     else:
                         ids = self.tokenizer.encode(text)[: question.budget]
                         answer = Generated(tuple(ids), True)
-                        done[n] = Answered(answer, question.budget, witness[n])
+                        done[n] = Answered(answer, question.budget, *known[n])
 
         rows = answers(self.network.language_model, self.config.text, questions(), n_rows)
         for number, generated in rows:
             n, question = asking[number]
             settled = loop_guard(n).settled(generated, question.budget)
-            done[n] = Answered(settled, question.budget, witness[n])
+            done[n] = Answered(settled, question.budget, *known[n])
         return [done[n] for n in range(len(askeds))]
 
-    def _hear(self, askeds: Sequence[Asked]) -> Iterator[tuple[mx.array, Hearing | None, Witness]]:
-        """Audio tokens (n_audio, H) of each recording, and what the CTC heads hear."""
+    def _hear(self, askeds: Sequence[Asked]) -> Iterator[Heard]:
+        """What the encoder makes of each recording."""
         # Samples to features (1, T, 160), features to frames (B, T, D).
         dtype = self.network.dtype
         features = [encoder_input(one.samples, self.features, dtype) for one in askeds]
@@ -171,7 +194,15 @@ class Recogniser:
                 is_relaxed = asked.speculative == "relaxed"
                 hearing = Hearing(text, highest_entropy(logits) if is_relaxed else math.inf)
             n_audio = -(-n // self.config.window_size) * self.config.n_queries
-            yield audio[row, :n_audio], hearing, witness
+            yield Heard(audio[row, :n_audio], hearing, witness, self._chosen(asked, logits))
+
+    def _chosen(self, asked: Asked, logits: mx.array) -> Task:
+        """The task with the keywords of its prompt, from (T, n_labels) logits of the head."""
+        if asked.choose is None:
+            return asked.task
+        keywords = asked.choose(np.array(logits.astype(mx.float32)))
+        self.checkpoint()
+        return replace(asked.task, keywords=keywords)
 
     def _drafted(self, witness: Witness, frames: mx.array, mid_logits: mx.array) -> str:
         """What a draft begins with: the second head's text where there is one."""
@@ -194,13 +225,12 @@ class Recogniser:
         features = encoder_input(samples, self.features, self.network.dtype)
         return self.network.encoder.ctc_logits(self.network.encoder(features).frames)[0]
 
-    def _question(
-        self, asked: Asked, audio: mx.array, hearing: Hearing | None
-    ) -> tuple[Question, str | None]:
+    def _question(self, asked: Asked, heard: Heard) -> tuple[Question, str | None]:
         """What the decoder is asked, or the text that needs no decoder."""
-        prompt = self.network.embed_prompt(*self.tokenizer.encode_prompt(asked.prompt), audio)
+        task, hearing, rendered = heard.task, heard.hearing, asked.prompt(heard.task)
+        prompt = self.network.embed_prompt(*self.tokenizer.encode_prompt(rendered), heard.audio)
         duration_s = len(asked.samples) / SAMPLE_RATE
-        rate = answer_rate(asked.task)
+        rate = answer_rate(task)
         budget = token_budget(self.config, len(prompt), duration_s, asked.max_new_tokens, rate)
 
         n_most = 0
@@ -217,14 +247,14 @@ class Recogniser:
         if hearing is None:
             return asking(sampler=asked.sampler), None
         # Between a prompt that ends with "ASSISTANT:" and its answer there is a space.
-        lead = "" if not hearing.text or asked.prompt[-1:].isspace() else " "
+        lead = "" if not hearing.text or rendered[-1:].isspace() else " "
         tokenizer, end = self.tokenizer, self.config.text.eos_token_id
         draft = TextDraft(lead + hearing.text, tokenizer.encode, tokenizer.decode, end)
         if asked.speculative == "exact":
             return asking(draft=draft), None
         # IBM's three steps: a text that the head is sure of stands; what the decoder finds likely
         # of another one, looked at as a whole, stands; behind that the decoder writes on.
-        plain = not (asked.task.punctuate or asked.task.keywords or asked.task.tags)
+        plain = not (task.punctuate or task.keywords or task.tags)
         text = hearing.text if hearing.is_sure and plain else None
         return asking(draft=draft, first_draft=budget, first_rule=likely()), text
 

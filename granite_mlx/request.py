@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,8 +11,10 @@ import numpy as np
 
 from granite_mlx.audio.files import SAMPLE_RATE, AudioSource
 from granite_mlx.audio.stream import Part
+from granite_mlx.biasing.prompting import TERMS_PER_PROMPT
+from granite_mlx.biasing.reporting import report_keywords
+from granite_mlx.biasing.terms import Entry, read_keywords
 from granite_mlx.cancelling import CancelToken
-from granite_mlx.decoding.keywords import read_keywords, report_keywords
 from granite_mlx.decoding.languages import spoken_language
 from granite_mlx.decoding.prompts import Task, tags_for
 from granite_mlx.decoding.sampling import Sampler
@@ -39,6 +41,7 @@ class Request:
         limits: of its segments, with which everything that is asked fits the model's context.
         align: whether it is asked when each word is said.
         guarded: whether the guard looks at the answers.
+        keywords_per_prompt: of longer lists, each segment's prompt holds a choice.
     """
 
     audio: AudioSource
@@ -54,6 +57,7 @@ class Request:
     on_progress: Callable[[float], None] | None = None
     align: bool = False
     guarded: bool = True
+    keywords_per_prompt: int = TERMS_PER_PROMPT
 
     @property
     def task(self) -> Task:
@@ -64,6 +68,7 @@ class Request:
             inside[0],
             spoken=spoken.pop() if len(spoken) == 1 else None,
             keywords=tuple(dict.fromkeys(term for task in inside for term in task.keywords)),
+            sounds_like=(),
         )
 
 
@@ -109,7 +114,7 @@ class SharedProgress:
 
 
 def transcription(
-    keywords: Iterable[str] | Path | None,
+    keywords: Iterable[Entry] | Path | None,
     language: str | None,
     punctuate: bool,
     speakers: bool,
@@ -118,7 +123,8 @@ def transcription(
     """What to ask for a transcript, checked."""
     spoken = None if language is None else spoken_language(language)
     tags = tags_for(speakers, checked_word_times(word_times))
-    return Task(None, spoken, punctuate, read_keywords(keywords), tags)
+    given = read_keywords(keywords)
+    return Task(None, spoken, punctuate, given.terms, tags, given.sounds_like)
 
 
 def silence(samples: np.ndarray) -> TranscriptWarning | None:
@@ -139,8 +145,12 @@ def transcript_of(
     duration_s: float,
     segments: tuple[Segment, ...] | None,
     warnings: Iterable[TranscriptWarning],
+    offered: Container[str],
 ) -> Transcript:
-    """What the caller gets; `segments` is None where there was nothing to ask the model."""
+    """What the caller gets; `segments` is None where there was nothing to ask the model.
+
+    `offered` are the keywords that some prompt held.
+    """
     task = request.task
     text = None if segments is None else "\n".join(segment.text for segment in segments)
     words = [word for segment in segments or () for word in segment.words]
@@ -152,5 +162,5 @@ def transcript_of(
         duration_s=duration_s,
         model=model_id,
         warnings=tuple(warnings),
-        keywords=report_keywords(task.keywords, text, words),
+        keywords=report_keywords(task.keywords, text, words, offered),
     )

@@ -14,8 +14,8 @@ import numpy as np
 
 from granite_mlx.audio.files import AudioSource, load_audio
 from granite_mlx.audio.stream import Part
+from granite_mlx.biasing.terms import Entry, read_keywords
 from granite_mlx.cancelling import CancelToken
-from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import translation_pair
 from granite_mlx.decoding.prompts import Task
 from granite_mlx.decoding.sampling import make_sampler
@@ -47,7 +47,8 @@ class GraniteSpeech(LoadedModel):
 
     Made by `granite_mlx.load`. A ``with`` block, or `close`, frees its memory. `model_id` is
     "demo", a Hugging Face id, or the folder as it was given; `family` decides what the model is
-    asked, and `segment_limits` where a long recording is cut.
+    asked, `segment_limits` where a long recording is cut, and `keywords_per_prompt` how many
+    keywords the decoder is given at once.
     """
 
     def transcribe(
@@ -55,7 +56,7 @@ class GraniteSpeech(LoadedModel):
         audio: AudioSource,
         *,
         sample_rate: int | None = None,
-        keywords: Iterable[str] | Path | None = None,
+        keywords: Iterable[Entry] | Path | None = None,
         language: str | None = None,
         punctuate: bool = False,
         speakers: bool = False,
@@ -81,7 +82,10 @@ class GraniteSpeech(LoadedModel):
             audio: a path, the bytes of a file, a binary file object, or an array of samples of
                 shape (n,) or (n, channels), which needs `sample_rate` in Hz.
             keywords: terms whose spelling is to be used where they are spoken, as a list or a
-                `pathlib.Path` to a file with one a line.
+                `pathlib.Path` to a file with one a line; up to 100,000. A pair of a term and a
+                list of aliases tells how it sounds: ("Siobhán", ["shivon"]). Of a list of more
+                than `keywords_per_prompt`, the model is given those that are like what the
+                encoder hears in a segment (docs/keywords.md).
             language: the spoken language, by code or English name. It is noted in the result;
                 models after 4.0 are told it, 4.1 only when `punctuate` is set.
             punctuate: ask for punctuation and capital letters.
@@ -134,7 +138,7 @@ class GraniteSpeech(LoadedModel):
         *,
         to: str | None = None,
         sample_rate: int | None = None,
-        keywords: Iterable[str] | Path | None = None,
+        keywords: Iterable[Entry] | Path | None = None,
         language: str | None = None,
         punctuate: bool = False,
         speakers: bool = False,
@@ -175,7 +179,7 @@ class GraniteSpeech(LoadedModel):
         audio: Iterable[AudioSource],
         *,
         sample_rate: int | None = None,
-        keywords: Iterable[str] | Path | None = None,
+        keywords: Iterable[Entry] | Path | None = None,
         language: str | None = None,
         punctuate: bool = False,
         speakers: bool = False,
@@ -249,7 +253,7 @@ class GraniteSpeech(LoadedModel):
         *,
         to: str,
         sample_rate: int | None = None,
-        keywords: Iterable[str] | Path | None = None,
+        keywords: Iterable[Entry] | Path | None = None,
         language: str | None = None,
         punctuate: bool = False,
         temperature: float = 0.0,
@@ -336,7 +340,7 @@ class GraniteSpeech(LoadedModel):
         return Request(
             audio, sample_rate, Part(*part_s), asked, sampler, max_new_tokens, drafts,
             (segments or self.segment_limits).within(limit_s), checked_channels(channels),
-            cancel or CancelToken(), on_progress, align, guarded,
+            cancel or CancelToken(), on_progress, align, guarded, self.keywords_per_prompt,
         )  # fmt: skip
 
     def _listening(self, request: Request) -> Listening:
@@ -364,7 +368,8 @@ class GraniteSpeech(LoadedModel):
 
 
 def _translation(
-    to: str, language: str | None, punctuate: bool, keywords: Iterable[str] | Path | None
+    to: str, language: str | None, punctuate: bool, keywords: Iterable[Entry] | Path | None
 ) -> Task:
     spoken, target = translation_pair(language, to)
-    return Task(target, spoken, punctuate, read_keywords(keywords))
+    given = read_keywords(keywords)
+    return Task(target, spoken, punctuate, given.terms, sounds_like=given.sounds_like)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from granite_mlx.biasing.echoes import without_echoes
 from granite_mlx.ctc.greedy import knows_letters, spelt
 from granite_mlx.decoding.answer import answer_warnings, read_answer
 from granite_mlx.decoding.generate import Generated
@@ -64,7 +65,9 @@ def before_witness(
         return None
     if not knows_letters(labels):
         return None
-    return guarded(segments[0].text, spelt(labels), task.keywords)
+    heard = spelt(labels)
+    kept = guarded(segments[0].text, heard, task.keywords)
+    return without_echoes(kept, heard, task.keywords, task.sounds_like) if task.keywords else kept
 
 
 def _word_log_probs(answer: Generated, tokenizer: SpeechTokenizer) -> list[float] | None:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from granite_mlx.biasing.terms import read_keywords
 from granite_mlx.cli.failures import UsageError
 from granite_mlx.cli.model import RecognitionOptions
 from granite_mlx.cli.times import seconds
-from granite_mlx.decoding.keywords import read_keywords
 from granite_mlx.decoding.languages import language_code, spoken_language
 from granite_mlx.errors import LanguageError
 from granite_mlx.options import BATCH_SIZE, CHANNELS, GUARD, LARGEST_BATCH
@@ -52,9 +52,9 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
     start_s, end_s = arguments.start, arguments.end
     if end_s is not None and end_s <= start_s:
         raise UsageError(f"--end ({end_s:g} s) must be after --start ({start_s:g} s).")
-    terms = read_keywords(arguments.keyword) + read_keywords(arguments.keywords_file)
+    given = read_keywords(arguments.keyword) + read_keywords(arguments.keywords_file)
     return RecognitionOptions(
-        keywords=list(dict.fromkeys(terms)) or None,
+        keywords=given.entries() or None,
         language=arguments.language,
         punctuate=arguments.punctuate,
         temperature=arguments.temperature,
@@ -196,7 +196,7 @@ def _add_speech_arguments(group: argparse._ArgumentGroup) -> None:
         "--keywords-file",
         metavar="FILE",
         type=Path,
-        help="more terms, one a line; # begins a comment",
+        help="more terms, one a line; behind a tab, how it sounds; # begins a comment",
     )
     group.add_argument(
         "--language",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypedDict, Unpack
 
+from granite_mlx.biasing.terms import Entry
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.options import Channels, Guard
@@ -23,7 +24,7 @@ FractionProgress = Callable[[float], None]
 class RecognitionOptions(TypedDict):
     """The options of `GraniteSpeech` that the command line sets."""
 
-    keywords: list[str] | None
+    keywords: list[Entry] | None
     language: str | None
     punctuate: bool
     temperature: float

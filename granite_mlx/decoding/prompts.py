@@ -99,13 +99,17 @@ WORDINGS: dict[Family, Wording] = {
 
 @dataclass(frozen=True)
 class Task:
-    """What is wanted of a recording. Languages are codes; `to` None means a transcript."""
+    """What is wanted of a recording. Languages are codes; `to` None means a transcript.
+
+    `sounds_like` are (term, alias) pairs of some keywords; no prompt has them.
+    """
 
     to: str | None = None
     spoken: str | None = None
     punctuate: bool = False
     keywords: tuple[str, ...] = ()
     tags: Tags | None = None
+    sounds_like: tuple[tuple[str, str], ...] = ()
 
 
 def instruction(task: Task, family: Family) -> str:

@@ -1,3 +1,4 @@
+import itertools
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -6,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from granite_mlx.decoding.keywords import LONGEST_TERM, read_keywords, report_keywords
-from granite_mlx.transcript import Word
+from granite_mlx.biasing import terms as terms_module
+from granite_mlx.biasing.terms import LONGEST_TERM, MOST_ALIASES, Keywords, read_keywords
 
 
 @pytest.fixture
@@ -16,28 +17,28 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_none() -> None:
-    assert read_keywords(None) == ()
-    assert read_keywords([]) == ()
+    assert read_keywords(None) == Keywords()
+    assert read_keywords([]) == Keywords()
 
 
 def test_a_list_keeps_its_order_and_loses_duplicates() -> None:
     terms = ["Zoë", "C#", "Ada", "Zoë", " Ada ", "zoë"]
-    assert read_keywords(terms) == ("Zoë", "C#", "Ada", "zoë")
+    assert read_keywords(terms).terms == ("Zoë", "C#", "Ada", "zoë")
 
 
 def test_any_iterable() -> None:
-    assert read_keywords(term for term in ("b", "a")) == ("b", "a")
-    assert read_keywords({"b": 1, "a": 2}) == ("b", "a")
+    assert read_keywords(term for term in ("b", "a")).terms == ("b", "a")
+    assert read_keywords({"b": 1, "a": 2}).terms == ("b", "a")
 
 
 def test_one_spelling_of_accents() -> None:
     decomposed = unicodedata.normalize("NFD", "Zoë")
-    assert read_keywords([decomposed, "Zoë"]) == ("Zoë",)
+    assert read_keywords([decomposed, "Zoë"]).terms == ("Zoë",)
 
 
 def test_runs_of_spaces_are_one() -> None:
-    assert read_keywords(["New   York", "New York", "  a  b  "]) == ("New York", "a b")
-    assert read_keywords(["New\u00a0York", "New \u3000York"]) == ("New York",)
+    assert read_keywords(["New   York", "New York", "  a  b  "]).terms == ("New York", "a b")
+    assert read_keywords(["New\u00a0York", "New \u3000York"]).terms == ("New York",)
 
 
 @pytest.mark.parametrize("wrong", ["Kubernetes", "", b"Siobhan", "a,b"])
@@ -90,19 +91,19 @@ def test_terms_that_are_refused(term: str, reason: str) -> None:
     ["C#", "C++", "x" * LONGEST_TERM, "#1", "l'été", "東京", "<b>", "a|b", "{x}", "50 %"],
 )
 def test_terms_that_are_taken(term: str) -> None:
-    assert read_keywords([term]) == (term,)
+    assert read_keywords([term]).terms == (term,)
 
 
 def test_invisible_joiners_belong_to_the_spelling() -> None:
     terms = ("می\u200cخواهم", "क्\u200dष", "👩\u200d🚀")
-    assert read_keywords(terms) == terms
+    assert read_keywords(terms).terms == terms
 
 
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=8), max_size=4))
 def test_whatever_is_given_the_prompt_stays_whole(terms: list[str]) -> None:
     try:
-        taken = read_keywords(terms)
+        taken = read_keywords(terms).terms
     except ValueError:
         return
     assert len(set(taken)) == len(taken) <= len(terms)
@@ -132,14 +133,16 @@ def test_whatever_is_given_the_prompt_stays_whole(terms: list[str]) -> None:
 )
 def test_files(file: Path, content: str, terms: tuple[str, ...]) -> None:
     file.write_text(content, encoding="utf-8", newline="")
-    assert read_keywords(file) == terms
+    assert read_keywords(file).terms == terms
 
 
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
         ("a\n\n# b\nc,d\n", 4, "comma"),
-        ("a\nb\tc\n", 2, "control"),
+        ("a\nb\tc\td\n", 2, "control"),
+        ("a\nb\t\n東京\t東京", 3, "Latin"),
+        ("a\nb\tc,,d", 2, "an alias .* is empty"),
         ("<|audio|>", 1, r"<\|"),
         ("a\n" + "x" * 101, 2, "at most"),
     ],
@@ -174,53 +177,77 @@ def test_files_that_cannot_be_read(file: Path) -> None:
         read_keywords(file.parent)
 
 
-# What became of them
+# Aliases
+
+
+def test_pairs_of_a_term_and_its_aliases() -> None:
+    again = ("Siobhán", ["shivon"])
+    found = read_keywords(["Ada", ("Siobhán", ["shivon", " she "]), ("Ada", ("ayda",)), again])
+    assert found.terms == ("Ada", "Siobhán")
+    assert found.sounds_like == (("Siobhán", "shivon"), ("Siobhán", "she"), ("Ada", "ayda"))
+    assert found.entries() == [("Ada", ("ayda",)), ("Siobhán", ("shivon", "she"))]
+    assert read_keywords(found.entries()).terms == found.terms
+    assert read_keywords(found) is found
+
+
+def test_two_lists_become_one() -> None:
+    one, other = read_keywords(["a", ("b", ["bee"])]), read_keywords(["c", ("b", ["be", "bee"])])
+    both = one + other
+    assert both.terms == ("a", "b", "c")
+    assert both.sounds_like == (("b", "bee"), ("b", "be"))
+
+
+def test_aliases_in_a_file(file: Path) -> None:
+    file.write_text("Siobhán\tshivon, chevonne # Irish\nC#\tsee sharp;c sharp\nAda\nSiobhán\tshe\n")
+    found = read_keywords(file)
+    assert found.terms == ("Siobhán", "C#", "Ada")
+    assert found.sounds_like == (
+        ("Siobhán", "shivon"), ("Siobhán", "chevonne"), ("C#", "see sharp"), ("C#", "c sharp"),
+        ("Siobhán", "she"),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("term", "text", "found"),
+    ("wrong", "error", "reason"),
     [
-        ("Ann", "Ann, and nobody else", True),
-        ("Ann", "Hello Anna", False),
-        ("Ann", "Joann", False),
-        ("Ann", "Anna met Ann", True),
-        ("Ann", "Anna met Annabel", False),
-        ("Ann", "ann", False),  # its spelling is the point of it
-        ("Ann", "", False),
-        ("Ann", "Ann's", True),
-        ("C#", "I like C#.", True),
-        ("C#", "C#minor", True),
-        ("C++", "C++ and C", True),
-        ("New York", "in New York.", True),
-        ("New York", "New Yorkers", False),
-        ("é", "été", False),
-        ("aa", "aaa aa", True),
+        (("a",), TypeError, "pair"),
+        (("a", "b"), TypeError, "pair"),
+        (("a", ["b"], ["c"]), TypeError, "pair"),
+        (("a", [1]), TypeError, "an alias of keyword 2 must be a string"),
+        (("", ["b"]), ValueError, "keyword 2 is empty"),
+        (("a", [" "]), ValueError, "an alias of keyword 2 is empty"),
+        (("a", ["b,c"]), ValueError, "comma"),
+        (("a", ["42"]), ValueError, "no Latin letter"),
+        (("a", [chr(97 + n) for n in range(MOST_ALIASES + 1)]), ValueError, "aliases"),
     ],
 )
-def test_reports(term: str, text: str, found: bool) -> None:
-    (report,) = report_keywords([term], text)
-    assert (report.term, report.offered, report.found) == (term, True, found)
+def test_pairs_that_are_refused(wrong: Any, error: type[Exception], reason: str) -> None:
+    with pytest.raises(error, match=reason):
+        read_keywords(["fine", wrong])
 
 
-def test_reports_keep_the_order() -> None:
-    reports = report_keywords(["b", "a"], "a")
-    assert [(report.term, report.found) for report in reports] == [("b", False), ("a", True)]
+# Too much
 
 
-def test_no_term_is_offered_where_nobody_was_asked() -> None:
-    (report,) = report_keywords(["Ada"], None)
-    assert (report.offered, report.found) == (False, False)
+def test_more_terms_than_there_may_be(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    monkeypatch.setattr(terms_module, "MOST_TERMS", 3)
+    assert len(read_keywords(["a", "b", "c"]).terms) == 3
+    with pytest.raises(ValueError, match="more than 3 terms"):
+        read_keywords(itertools.cycle(["a", "b"]))
+    file.write_text("a\nb\nc\nd\n")
+    with pytest.raises(ValueError, match="more than 3 terms") as caught:
+        read_keywords(file)
+    assert str(file) in str(caught.value)
 
 
-def test_times_are_those_of_the_words() -> None:
-    words = [
-        Word(0.0, 0.5, "« Ada »", None), Word(0.5, 1.0, "and", None), Word(1.0, 1.5, "Ada", None),
-        Word(1.5, 2.0, "Byron,", None), Word(2.0, 2.5, "Adam", None),
-    ]  # fmt: skip
-    text = "« Ada » and Ada\nByron, Adam"
-    terms = ["Ada", "Ada Byron", "Ada\nByron", "Eve"]
-    assert [report.times for report in report_keywords(terms, text, words)] == [
-        ((0.0, 0.5), (1.0, 1.5)), (), ((1.0, 2.0),), (),
-    ]  # fmt: skip
-    assert report_keywords(["Ada"], text)[0].times is None
-    assert report_keywords(["Ada"], text, words[1:])[0].times is None
+def test_a_file_that_is_no_list(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    monkeypatch.setattr(terms_module, "LARGEST_FILE", 1 << 20)
+    file.write_text("a\n" * (1 << 20))
+    with pytest.raises(ValueError, match="more than 1 MB"):
+        read_keywords(file)
+
+
+def test_a_hundred_thousand_terms(file: Path) -> None:
+    file.write_text("\n".join(f"term {n}\tturm {n}" for n in range(100_000)))
+    found = read_keywords(file)
+    assert len(found.terms) == len(found.sounds_like) == 100_000

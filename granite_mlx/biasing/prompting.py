@@ -1,0 +1,81 @@
+"""How many terms one prompt may hold, and which ones a segment's prompt holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from granite_mlx.decoding.prompts import Task
+from granite_mlx.errors import CheckpointError
+from granite_mlx.model.folder import read_object
+from granite_mlx.transcript import TranscriptWarning
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+TERMS_PER_PROMPT = 50
+"""For IBM's models, whose cards show lists of tens (docs/keywords.md)."""
+
+MOST_PER_PROMPT = 1000
+KEY = "keywords_per_prompt"
+
+Choose = Callable[[Array], tuple[str, ...]]
+"""The character head's logits (T, n) of a segment -> the terms for its prompt."""
+
+
+def chooser(task: Task, n_most: int) -> Choose | None:
+    """What chooses the terms of each segment's prompt; None where all of them fit."""
+    if len(task.keywords) <= n_most:
+        return None
+    from granite_mlx.biasing.choice import index_of  # which short lists do not need
+
+    return partial(index_of(task.keywords, task.sounds_like).choose, n_most=n_most)
+
+
+def unsearchable(task: Task, n_most: int) -> TranscriptWarning | None:
+    """What there is to say of terms that no prompt will hold, because they cannot be looked for."""
+    if len(task.keywords) <= n_most:
+        return None
+    from granite_mlx.biasing.choice import index_of
+
+    terms = index_of(task.keywords, task.sounds_like).unsearchable
+    if not terms:
+        return None
+    shown = ", ".join(map(repr, terms[:3])) + (", ..." if len(terms) > 3 else "")
+    return TranscriptWarning(
+        "keywords_not_searched",
+        f"{len(terms)} of {len(task.keywords)} keywords have no letter that the encoder knows and "
+        f"were not looked for: {shown}; give each a way that it sounds.",
+        None,
+        None,
+    )
+
+
+def largest(task: Task, n_most: int) -> Task:
+    """The task with the longest list that a prompt of it may hold."""
+    by_length = sorted(task.keywords, key=lambda term: -len(term.encode()))
+    return replace(task, keywords=tuple(by_length[:n_most]), sounds_like=())
+
+
+def read_terms_per_prompt(folder: Path) -> int:
+    """That of a checkpoint made for shorter or longer lists: a key of its generation_config.json.
+
+    Raises:
+        CheckpointError: it is there and is no whole number from 1 to 1000.
+    """
+    path = folder / "generation_config.json"
+    given: Any = read_object(path).get(KEY) if path.is_file() else None
+    if given is None:
+        return TERMS_PER_PROMPT
+    is_whole = isinstance(given, int) and not isinstance(given, bool)
+    if not is_whole or not 1 <= given <= MOST_PER_PROMPT:
+        raise CheckpointError(
+            f"{path}: {KEY} must be a whole number from 1 to {MOST_PER_PROMPT}, "
+            f"not {json.dumps(given)}."
+        )
+    return int(given)
