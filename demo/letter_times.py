@@ -1,9 +1,10 @@
 """Where each letter of the training utterances is said, by the aligner of the product.
 
-    python -m demo.letter_times --work demo/work
+    python -m demo.letter_times --work demo/work [--checkpoint FOLDER]
 
 `train_NAME.letters.jsonl` holds one line an utterance of the first ones of each training set: which
-one it is, and for each word the times of its letters. Needs encoder.pt; `demo.joins` cuts by them.
+one it is, and for each word the times of its letters, as the character head of a trained checkpoint
+hears them. `demo.joins` cuts by them.
 """
 
 import argparse
@@ -13,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import GraniteSpeechForConditionalGeneration as Model
 
-from demo import features, tokens
+from demo import features
 from demo.batches import Corpus
-from demo.model import AUDIO, EOS, PAD, build, encode
+from demo.model import encode
 from demo.tasks import heard
 from granite_mlx.ctc.alignment import AlignedWord, align
 from granite_mlx.ctc.spelling import fold, spell
@@ -39,7 +41,7 @@ def letter_times(word: AlignedWord) -> list[float]:
 
 
 def lines(
-    model: torch.nn.Module, corpus: Corpus, n_utterances: int
+    model: Model, corpus: Corpus, n_utterances: int
 ) -> Iterator[tuple[int, list[list[float]]]]:
     """(which utterance, the times of its letters by word), for those that align well."""
     order = sorted(
@@ -70,12 +72,10 @@ def lines(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, default=Path("demo/work"))
+    parser.add_argument("--checkpoint", type=Path, default=Path("granite_mlx/demo_checkpoint"))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    tokenizer = tokens.load(args.work / "tokenizer.json")
-    model = build(*map(tokenizer.token_to_id, (PAD, EOS, AUDIO))).eval()
-    saved = torch.load(args.work / "encoder.pt", weights_only=True)
-    model.load_state_dict(saved["model"])
+    model = Model.from_pretrained(args.checkpoint, dtype=torch.float32).eval()
     for name, size in SIZES.items():
         path = args.work / f"train_{name}.letters.jsonl"
         if path.exists():

@@ -154,15 +154,18 @@ def encoder_phase(recipe: Recipe, size: int, tokens_after: int) -> Callable[[int
         losses["mid"] = 0.3 * losses["mid"]
         if step >= tokens_after:
             if not table or step % 100 == 0:
-                table[:] = [_decoder_table(recipe.work)]
+                table[:] = [_decoder_table(recipe)]
             losses["tok"] = recipe.token_loss(core.projector(hidden), batch.rows, table[0])
         return named(losses, batch)
 
     return loss
 
 
-def _decoder_table(work: Path) -> Tensor:
-    state = torch.load(work / "decoder.pt", weights_only=True)["model"]
+def _decoder_table(recipe: Recipe) -> Tensor:
+    """The decoder phase's. Joined speech is for a model that is trained already: its own."""
+    if recipe.joined:
+        return recipe.table.detach()
+    state = torch.load(recipe.work / "decoder.pt", weights_only=True)["model"]
     return state["model.language_model.embed_tokens.weight"]
 
 

@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import shutil
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -125,3 +127,35 @@ def test_batches_of_windows(joins: ModuleType, said: Any, tmp_path: Path, reposi
         assert batch.rows.letters[:4] == batch.rows.letters[4:]
         lengths.add(batch.features.shape[1])
     assert len(lengths) > 3
+
+
+def test_phases_with_joined_speech(
+    joins: ModuleType, said: Any, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They start from a checkpoint, keep its running statistics and name the losses of windows."""
+    write(tmp_path, joins, said)
+    checkpoint = repository / "granite_mlx" / "demo_checkpoint"
+    shutil.copyfile(checkpoint / "tokenizer.json", tmp_path / "tokenizer.json")
+    shutil.copyfile(repository / "demo" / "names.json", tmp_path / "names.json")
+    train, average = (importlib.import_module(f"demo.{name}") for name in ("train", "average"))
+    shipped = train.Model.from_pretrained(checkpoint, dtype=train.torch.float32).state_dict()
+    options = ["--work", tmp_path, "--steps", 2, "--batch", 2, "--rate", 1e-4, "--joined", 1]
+
+    def run(phase: str, *more: object) -> set[str]:
+        monkeypatch.setattr(sys, "argv", ["train", phase, *map(str, [*options, *more])])
+        train.main()
+        state = train.torch.load(tmp_path / f"{phase}.pt", weights_only=True)["model"]
+        return {name for name in shipped if not state[name].equal(shipped[name])}
+
+    moved = run("encoder", "--checkpoint", checkpoint, "--tokens-after", 0)
+    assert {name.split(".")[1] for name in moved} == {"encoder", "projector"}
+    assert not any("running" in name or "num_batches" in name for name in moved)
+    monkeypatch.setattr(
+        sys, "argv",
+        ["average", str(tmp_path / "encoder.pt"), "--out", str(tmp_path / "joint.pt")],
+    )  # fmt: skip
+    average.main()
+    assert {name for name in run("answers") if "language_model" in name}
+    recipe = train.Recipe(tmp_path, 1, 0, 1, joined=1.0)
+    recipe.reseed(0)
+    assert set(train.encoder_phase(recipe, 2, 0)(0)) == {"ctc+", "mid+", "tok+"}
