@@ -129,6 +129,7 @@ def test_batches_of_windows(joins: ModuleType, said: Any, tmp_path: Path, reposi
     assert len(lengths) > 3
 
 
+@pytest.mark.slow
 def test_phases_with_joined_speech(
     joins: ModuleType, said: Any, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def test_each_character_has_a_time(
     assert letter_times.letter_times(AlignedWord(word, frames, None)) == wanted_s
 
 
+@pytest.mark.slow
 def test_letters_of_an_example_are_where_they_sound(
     letter_times: ModuleType, demo_checkpoint: Path, tmp_path: Path
 ) -> None:
