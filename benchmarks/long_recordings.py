@@ -1,7 +1,7 @@
 """Long recordings against their utterances alone, and the memory they take.
 
-    python -m benchmarks.long_recordings --work demo/work [--limit N] [--sets en fr digits]
-                                         [--minutes 2 120] [--json FILE]
+    python -m benchmarks.long_recordings --work demo/work [--model FOLDER] [--limit N]
+        [--sets en fr digits] [--cases "no pause at all"] [--minutes 2 120] [--json FILE]
 
 The test sets of `demo.corpus`, which training never had, are joined to one recording a case: with
 natural pauses, with none, and with silences, tones and noise between. The demo checkpoint listens
@@ -75,9 +75,10 @@ def _noise(rng: np.random.Generator, duration_s: float, level: float) -> Array:
     return (level * rng.standard_normal(int(duration_s * RATE))).astype(np.float32)
 
 
+NO_PAUSE = "no pause at all"
 CASES: dict[str, Between] = {
     "natural pauses": natural_pause,
-    "no pause at all": nothing,
+    NO_PAUSE: nothing,
     "silences, tones, noise": long_sounds,
 }
 
@@ -107,15 +108,19 @@ class Row:
 
 
 def measure(
-    model: granite_mlx.GraniteSpeech, group: str, utterances: Sequence[Utterance]
+    model: granite_mlx.GraniteSpeech,
+    group: str,
+    utterances: Sequence[Utterance],
+    cases: Sequence[str] = (*CASES,),
 ) -> Iterator[Row]:
     """The cases of one set; without a pause also what the character head alone makes of it."""
     texts = _alone(model, utterances, "exact")
-    for case in CASES:
+    for case in cases:
         yield _row(model, case, group, utterances, texts, "exact")
-    with head_alone():
-        texts = _alone(model, utterances, "relaxed")
-        yield _row(model, "no pause at all", group, utterances, texts, "relaxed")
+    if NO_PAUSE in cases:
+        with head_alone():
+            texts = _alone(model, utterances, "relaxed")
+            yield _row(model, NO_PAUSE, group, utterances, texts, "relaxed")
 
 
 @contextmanager
@@ -223,7 +228,7 @@ class Memory:
     n_segments: int
 
 
-def memory(work: Path, minutes: float) -> Memory:
+def memory(work: Path, minutes: float, name: str = "demo") -> Memory:
     """Of a recording of so many minutes, in this process, which should have done nothing else."""
     utterances = [one for group in SETS for one in read_set(work, group, 40)]
     samples, _ = joined(utterances, natural_pause)
@@ -233,18 +238,18 @@ def memory(work: Path, minutes: float) -> Memory:
             while left > 0:
                 sound.write(samples[:left])
                 left -= len(samples)
-        with granite_mlx.load("demo") as model:
+        with granite_mlx.load(name) as model:
             start = time.perf_counter()
             n_segments = sum(1 for _ in model.stream(file.name))
             seconds = time.perf_counter() - start
     return Memory(minutes, seconds, peak_process_bytes(), n_segments)
 
 
-def in_a_process(work: Path, minutes: float) -> Memory:
+def in_a_process(work: Path, minutes: float, name: str = "demo") -> Memory:
     """The same in a new one."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as executor:
-        return executor.submit(memory, work, minutes).result()
+        return executor.submit(memory, work, minutes, name).result()
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -303,16 +308,19 @@ def main() -> int:
         help="lengths whose memory is measured",
     )
     parser.add_argument("--sets", nargs="*", choices=SETS, default=[*SETS], help="of the corpus")
+    parser.add_argument("--model", default="demo", help="as granite_mlx.load takes it")
+    parser.add_argument("--cases", nargs="*", choices=CASES, default=[*CASES])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts here, too")
     args = parser.parse_args()
     taken = []
     for minutes in args.minutes:
-        taken.append(in_a_process(args.work, minutes))
+        taken.append(in_a_process(args.work, minutes, args.model))
         print(taken[-1], file=sys.stderr)
     rows = []
-    with granite_mlx.load("demo") as model:
+    with granite_mlx.load(args.model) as model:
         for group in args.sets:
-            for row in measure(model, group, read_set(args.work, group, args.limit)):
+            utterances = read_set(args.work, group, args.limit)
+            for row in measure(model, group, utterances, args.cases):
                 rows.append(row)
                 print(" | ".join(_cells(row)), file=sys.stderr, flush=True)
     print("\n\n".join([table(rows), memory_table(taken)]))

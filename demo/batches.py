@@ -59,6 +59,7 @@ class Rows:
 class Batch:
     features: Tensor  # (B, T, 160)
     rows: Rows  # B rows, or B about one thing after B about another
+    is_joined: bool = False
 
 
 def rows(questions: list[tasks.Question], tokenizer: Tokenizer) -> Rows:
@@ -73,7 +74,10 @@ def rows(questions: list[tasks.Question], tokenizer: Tokenizer) -> Rows:
         prompts,
         answers,
         [ids(" " + q.heard) if q.heard else [] for q in questions],
-        [[ord(c) for c in q.heard.lower()] for q in questions],
+        [
+            [ord(c) for c in (q.heard if q.letters is None else q.letters).lower()]
+            for q in questions
+        ],
         [
             listed(p, a, [ids(f" {term}") for term in q.terms])
             for p, a, q in zip(prompts, answers, questions, strict=True)
@@ -125,9 +129,14 @@ def stream(
                 sounds[i] = np.zeros(8, np.float32) + 1e-3
                 for j in range(i, len(questions), len(batch)):
                     questions[j] = tasks.Question(questions[j].instruction, "", "")
-            noisy = np.stack([speech.roughen(rng, s, n_samples) for s in sounds])
-            mel = features.log_mel(torch.from_numpy(noisy), _warps(rng, len(batch)))
-            yield Batch(_mask(mel, rng), rows(questions, tokenizer))
+            yield Batch(heard_in_noise(sounds, n_samples, rng), rows(questions, tokenizer))
+
+
+def heard_in_noise(sounds: list[np.ndarray], n_samples: int, rng: np.random.Generator) -> Tensor:
+    """Sounds of at most `n_samples` -> (B, T, 160) features of them in noise, by other voices."""
+    noisy = np.stack([speech.roughen(rng, s, n_samples) for s in sounds])
+    mel = features.log_mel(torch.from_numpy(noisy), _warps(rng, len(sounds)))
+    return _mask(mel, rng)
 
 
 def _warps(rng: np.random.Generator, n: int) -> Tensor:

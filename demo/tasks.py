@@ -41,6 +41,7 @@ class Question:
     instruction: str
     answer: str
     heard: str
+    letters: str | None = None  # of what is heard, where words are cut
 
     @property
     def terms(self) -> list[str]:
@@ -59,9 +60,11 @@ def heard(u: Utterance) -> str:
     return plain(u.en if u.language == "en" else u.fr).format(*(usual for usual, _ in u.names))
 
 
-def ask(u: Utterance, rng: np.random.Generator, pools: NamePools) -> Question:
-    """Draw a task for an utterance."""
-    translate = rng.random() < (0.12 if u.kind == "digits" else TRANSLATIONS)
+def ask(
+    u: Utterance, rng: np.random.Generator, pools: NamePools, translations: bool = True
+) -> Question:
+    """Draw a task for an utterance; without `translations` for a part of one."""
+    translate = rng.random() < (0.12 if u.kind == "digits" else TRANSLATIONS) and translations
     punctuate = rng.random() < 0.3
     language = OTHER[u.language] if translate else u.language
     keywords, spellings = _keyword_list(u, rng, pools)

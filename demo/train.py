@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from transformers import GraniteSpeechForConditionalGeneration
 
-from demo import imitation, tokens
+from demo import imitation, joins, tokens
 from demo.batches import Batch, Corpus, Rows, Share, stream
 from demo.corpus import NamePools, read_pools
 from demo.guide import ListGuide
@@ -45,8 +45,10 @@ GUIDANCE = 0.2
 class Recipe:
     """What every phase needs: model, tokenizer, names, corpora, and the losses over them."""
 
-    def __init__(self, work: Path, seed: int, rank: int, n_processes: int) -> None:
-        self.work, self.seed, self.rank = work, seed, rank
+    def __init__(
+        self, work: Path, seed: int, rank: int, n_processes: int, joined: float = 0.0
+    ) -> None:
+        self.work, self.seed, self.rank, self.joined = work, seed, rank, joined
         self.share = Share(rank, n_processes, np.random.default_rng())
         self.pools: NamePools = read_pools(work / "names.json")
         self.tokenizer = self._tokenizer(seed)
@@ -77,8 +79,17 @@ class Recipe:
     def batches(self, size: int, n_questions: int = 1) -> Iterator[Batch]:
         sets = ("en", "fr", "names_en", "names_fr", "digits")
         corpora = [Corpus.open(self.work / f"train_{s}") for s in sets]
-        return stream(corpora, size, self.tokenizer, self.pools, self.rng, self.share,
-                      n_questions)  # fmt: skip
+        drawn_with = (size, self.tokenizer, self.pools, self.rng, self.share, n_questions)
+        usual = stream(corpora, *drawn_with)
+        return (
+            self._mixed(usual, joins.stream(joins.Joins(self.work), *drawn_with))
+            if self.joined
+            else usual
+        )
+
+    def _mixed(self, usual: Iterator[Batch], joined: Iterator[Batch]) -> Iterator[Batch]:
+        while True:
+            yield next(joined if self.share.plan_rng.random() < self.joined else usual)
 
     def letter_losses(self, hidden: Tensor, mid: Tensor, r: Rows) -> Loss:
         last = self.model.model.encoder.out(hidden)
@@ -116,6 +127,11 @@ class Recipe:
         return self.guide.loss(*torch.tensor(places, dtype=torch.long).reshape(-1, 3).unbind(1))
 
 
+def named(losses: Loss, batch: Batch) -> Loss:
+    """Those of joined speech have names of their own, to be looked at apart."""
+    return {f"{name}+": value for name, value in losses.items()} if batch.is_joined else losses
+
+
 def ctc(logits: Tensor, targets: list[list[int]], blank: int) -> Tensor:
     """Mean CTC loss per target symbol; logits (B, T, V)."""
     lengths = torch.tensor([len(t) for t in targets])
@@ -138,15 +154,18 @@ def encoder_phase(recipe: Recipe, size: int, tokens_after: int) -> Callable[[int
         losses["mid"] = 0.3 * losses["mid"]
         if step >= tokens_after:
             if not table or step % 100 == 0:
-                table[:] = [_decoder_table(recipe.work)]
+                table[:] = [_decoder_table(recipe)]
             losses["tok"] = recipe.token_loss(core.projector(hidden), batch.rows, table[0])
-        return losses
+        return named(losses, batch)
 
     return loss
 
 
-def _decoder_table(work: Path) -> Tensor:
-    state = torch.load(work / "decoder.pt", weights_only=True)["model"]
+def _decoder_table(recipe: Recipe) -> Tensor:
+    """The decoder phase's. Joined speech is for a model that is trained already: its own."""
+    if recipe.joined:
+        return recipe.table.detach()
+    state = torch.load(recipe.work / "decoder.pt", weights_only=True)["model"]
     return state["model.language_model.embed_tokens.weight"]
 
 
@@ -196,14 +215,14 @@ def joint_phase(recipe: Recipe, size: int, n_answers: int) -> Callable[[int], Lo
         losses = recipe.letter_losses(hidden, mid, batch.rows)
         answered = batch.rows.take(range(min(n_answers, len(batch.rows.answers))))
         written, looked_up = recipe.answer_losses(projected[:n_answers].float(), answered)
-        return {
+        heard = {
             "ctc": losses["ctc"],
             "mid": 0.3 * losses["mid"],
             "tok": 0.5 * recipe.token_loss(projected, batch.rows, recipe.table),
             "ce": 0.5 * written,
             "list": 0.5 * GUIDANCE * looked_up,
-            "text": 0.3 * sum(texts(step).values()),
         }
+        return {**named(heard, batch), "text": 0.3 * sum(texts(step).values())}
 
     return loss
 
@@ -226,7 +245,7 @@ def answer_phase(recipe: Recipe, size: int, n_questions: int) -> Callable[[int],
             hidden, _ = encode(core.encoder, batch.features)
             audio = core.projector(hidden).float()
         written, looked_up = recipe.answer_losses(audio.repeat(n_questions, 1, 1), batch.rows)
-        return {"heard": written, "list": GUIDANCE * looked_up}
+        return named({"heard": written, "list": GUIDANCE * looked_up}, batch)
 
     return loss
 
@@ -267,6 +286,8 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
     """The training loop: resumes, saves, reports."""
     path = recipe.work / f"{phase}.pt"
     model = recipe.model.train()
+    if recipe.joined:
+        keep_statistics(model)
     optimizer = MuonAdamW(model)
     step, began = 0, time.time()
     if path.exists():
@@ -306,12 +327,20 @@ def run(recipe: Recipe, phase: str, loss: Callable[[int], Loss], args, rank: int
             os.replace(path.with_suffix(".tmp"), path)
 
 
+def keep_statistics(model: torch.nn.Module) -> None:
+    """Batch normalisation by the running statistics, which stay: joined speech has no silence, so
+    those of its batches are others, and a model meets both."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.eval()
+
+
 def worker(rank: int, args) -> None:
     torch.set_num_threads(args.threads)
     if args.processes > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29511")
         dist.init_process_group("gloo", rank=rank, world_size=args.processes)
-    recipe = Recipe(args.work, args.seed, rank, args.processes)
+    recipe = Recipe(args.work, args.seed, rank, args.processes, args.joined)
     loss = {
         "encoder": lambda: encoder_phase(recipe, args.batch, args.tokens_after),
         "decoder": lambda: decoder_phase(recipe, args.batch, args.copy_steps, args.names_until),
@@ -339,6 +368,9 @@ def main() -> None:
     )
     parser.add_argument("--answers", type=int, help="joint phase: rows that the decoder answers")
     parser.add_argument("--questions", type=int, default=2, help="answers phase: a recording")
+    parser.add_argument(
+        "--joined", type=float, default=0.0, help="share of joined speech (after demo.letter_times)"
+    )
     parser.add_argument("--checkpoint", type=Path, help="start from this folder's weights")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="a process")
