@@ -66,9 +66,7 @@ class Resampling:
         value = figure(rows.sum(axis=0)) if len(rows) else np.nan
         if not len(rows):
             return Interval(value, np.nan, np.nan)
-        resampled = [
-            figure(total) for counts in self.draws(len(rows)) for total in counts @ rows
-        ]
+        resampled = [figure(total) for counts in self.draws(len(rows)) for total in counts @ rows]
         return _interval(value, np.array(resampled))
 
 

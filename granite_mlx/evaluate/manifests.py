@@ -102,11 +102,14 @@ def _table(path: Path, text: str, suffix: str) -> Iterator[tuple[str, Record]]:
             )
         else:
             # An empty cell says nothing, but for the text: there it is that nobody speaks.
-            yield where, {
-                name: cell
-                for name, cell in zip(header, cells, strict=True)
-                if cell or name == "text"
-            }
+            yield (
+                where,
+                {
+                    name: cell
+                    for name, cell in zip(header, cells, strict=True)
+                    if cell or name == "text"
+                },
+            )
 
 
 def _row(path: Path, where: str, record: Record) -> Row:

@@ -57,7 +57,9 @@ def tokens_with(name: NormalizerName) -> Tokens:
     return tokens
 
 
-def _leaderboard(whisper: Callable[[str], str], basic: Callable[[str], str]) -> Callable[[str], str]:
+def _leaderboard(
+    whisper: Callable[[str], str], basic: Callable[[str], str]
+) -> Callable[[str], str]:
     """Whisper's English rules with what the leaderboard has done to them: no ellipses, and
     initials with points between them as one word."""
     for word in NOT_THE_LEADERBOARDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +45,7 @@ class TranslationMetric:
         if not texts.wanted:
             return np.zeros((0, 1))
         # Under their public methods sacrebleu's metrics are these two: a score of summed counts.
-        rows: Any = self._metric._extract_corpus_statistics(
-            list(texts.got), [list(texts.wanted)]
-        )
+        rows: Any = self._metric._extract_corpus_statistics(list(texts.got), [list(texts.wanted)])
         return np.array(rows, dtype=np.float64)
 
     def score(self, total: np.ndarray) -> float:
@@ -94,7 +92,7 @@ def grouped(
     places: dict[str, list[int]] = {}
     for place, language in enumerate(languages):
         places.setdefault(language, []).append(place)
-    take: Callable[[Sequence[str], list[int]], tuple[str, ...]] = lambda texts, some: tuple(  # noqa: E731
-        texts[i] for i in some
-    )
-    return [Translated(one, take(wanted, some), take(got, some)) for one, some in places.items()]
+    return [
+        Translated(language, tuple(wanted[i] for i in some), tuple(got[i] for i in some))
+        for language, some in places.items()
+    ]
