@@ -1,4 +1,4 @@
-"""Where two texts differ: each word kept, replaced, left out or added, with as few edits as can be."""
+"""Where two texts differ: words kept, replaced, left out or added, with as few edits as can be."""
 
 from __future__ import annotations
 

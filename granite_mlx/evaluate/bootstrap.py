@@ -47,7 +47,7 @@ class Resampling:
 
     def ratio(self, above: np.ndarray, below: np.ndarray, scale: float = 100.0) -> Interval:
         """`scale` times the sum of `above` by that of `below`, both (n,)."""
-        value = _ratio(above.sum(), below.sum(), scale)
+        value = float(_ratio(above.sum(), below.sum(), scale))
         if not len(above):
             return Interval(value, np.nan, np.nan)
         resampled = [
@@ -75,9 +75,9 @@ def _ratio(above: np.ndarray, below: np.ndarray, scale: float) -> np.ndarray:
         return np.where(below > 0, scale * above / below, np.nan)
 
 
-def _interval(value: np.ndarray | float, resampled: np.ndarray) -> Interval:
+def _interval(value: float, resampled: np.ndarray) -> Interval:
     known = resampled[~np.isnan(resampled)]
     if not len(known):
-        return Interval(float(value), np.nan, np.nan)
+        return Interval(value, np.nan, np.nan)
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(value), float(low), float(high))
+    return Interval(value, float(low), float(high))

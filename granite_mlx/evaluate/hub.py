@@ -114,7 +114,7 @@ def _without_decoding(name: Name, table: Any) -> Dataset:
     for column, kind in table.features.items():
         if isinstance(kind, Audio):
             table = table.cast_column(column, Audio(decode=False))
-    return table  # type: ignore[no-any-return]
+    return table
 
 
 def _audio_column(name: Name, table: Dataset) -> str:

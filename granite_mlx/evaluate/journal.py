@@ -24,7 +24,7 @@ Key = tuple[str, str]
 
 
 class Journal:
-    """An evaluation's folder, locked. `answers` holds what earlier runs of the command have done."""
+    """An evaluation's folder, locked. `answers` holds what is done already."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         """Open the folder, or make it.

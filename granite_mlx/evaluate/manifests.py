@@ -78,9 +78,11 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Record]]:
 
 def _table(path: Path, text: str, suffix: str) -> Iterator[tuple[str, Record]]:
     # Tables with tabs have quotation marks that are part of the text.
-    quoting = csv.QUOTE_MINIMAL if suffix == ".csv" else csv.QUOTE_NONE
     lines = csv.reader(
-        io.StringIO(text, newline=""), delimiter=TABLES[suffix], quoting=quoting, strict=True
+        io.StringIO(text, newline=""),
+        delimiter=TABLES[suffix],
+        quoting=csv.QUOTE_MINIMAL if suffix == ".csv" else csv.QUOTE_NONE,
+        strict=True,
     )
     header: list[str] | None = None
     while True:

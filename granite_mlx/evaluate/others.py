@@ -1,4 +1,4 @@
-"""Runs that are only compared: of earlier evaluations, and texts that another program has written."""
+"""Runs that are only compared: of earlier evaluations, and texts of other programs."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def _answer(record: Mapping[str, Any], row_id: str, where: str) -> Answer | None
     told = {**record, "run": record.get("run") or "", "id": row_id, "hypothesis": text}
     if text is None and record.get("translation") is None:
         raise EvaluationError(
-            f"{where}, has neither {', '.join(TEXT_KEYS)} nor translation; lines look like {EXAMPLE}."
+            f"{where}, has neither {', '.join(TEXT_KEYS)} nor translation; lines look like "
+            f"{EXAMPLE}."
         )
     try:
         return from_record(told)
