@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from granite_mlx.cli.arguments import batch_size, count, seed, spoken, target
+from granite_mlx.cli.eval_session import Session, Setup
 from granite_mlx.cli.exits import Exit
-from granite_mlx.cli.failures import NoModelError, UsageError, explain
-from granite_mlx.cli.listener import download_progress
-from granite_mlx.cli.model import ModelLoader, SpeechModel
-from granite_mlx.cli.plan_table import aligned
-from granite_mlx.cli.screen import Screen, one_line, shown
-from granite_mlx.cli.times import clock
+from granite_mlx.cli.failures import UsageError
+from granite_mlx.cli.model import ModelLoader
+from granite_mlx.cli.screen import Screen, shown
 from granite_mlx.decoding.speculative import SPECULATIVE, Speculative
 from granite_mlx.evaluate.normalising import NORMALIZERS
 from granite_mlx.options import GUARD
 
 if TYPE_CHECKING:
-    from granite_mlx.evaluate.answers import Answer
-    from granite_mlx.evaluate.bootstrap import Resampling
-    from granite_mlx.evaluate.journal import Journal
-    from granite_mlx.evaluate.normalising import Tokens
-    from granite_mlx.evaluate.others import Run
-    from granite_mlx.evaluate.rows import Row, Source
+    from granite_mlx.evaluate.rows import Source
 
 NAME = "eval"
 SUMMARY = "measure how accurate and how fast models are on recordings with known texts"
@@ -149,15 +139,6 @@ def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--seed", metavar="N", type=seed, help="of the bootstrap")
 
 
-@dataclass(frozen=True)
-class Setup:
-    """A model and the way its drafts are used; `name` tells it from the others of a command."""
-
-    model: str | None
-    speculative: Speculative
-    name: str
-
-
 def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int:
     """Check everything, ask every model about every row, then score. -> exit code.
 
@@ -165,6 +146,7 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
         UsageError: a model is named twice.
         EvaluationError: a source, a run to compare with, or the folder cannot be used.
     """
+    from granite_mlx.cli.eval_results import deliver
     from granite_mlx.evaluate.journal import Journal
     from granite_mlx.evaluate.normalising import tokens_with
     from granite_mlx.evaluate.others import read_other_runs
@@ -194,7 +176,7 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
         if not session.n_done(setups):
             screen.error(f"no utterance of {shown(source.name)} could be evaluated.")
             return Exit.NOTHING_DONE
-        _deliver(arguments, screen, source, journal, setups, others, tokens)
+        deliver(arguments, screen, source, journal, setups, others, tokens)
         n_failed = session.n_failed(setups)
     if n_failed:
         screen.error(f"{n_failed} utterances failed; the same command tries them again.")
@@ -228,7 +210,8 @@ def settings_of(
 ) -> dict[str, Any]:
     """What must be the same for an evaluation to go on: all that the answers depend on."""
     return {
-        "source": source.name,
+        # The same file by another path is the same; so is a data set by its name.
+        "source": os.path.realpath(source.name) if os.path.exists(source.name) else source.name,
         "rows": {"n": len(source.rows), "digest": source.digest},
         "model": [setup.name for setup in setups],
         "revision": arguments.revision,
@@ -252,232 +235,3 @@ def _source(arguments: argparse.Namespace, screen: Screen) -> Source:
     for note in source.notes:
         screen.warning(note)
     return source
-
-
-class Session:
-    """The models of a command, one after the other, and what became of the rows."""
-
-    def __init__(
-        self,
-        arguments: argparse.Namespace,
-        screen: Screen,
-        load: ModelLoader,
-        source: Source,
-        journal: Journal,
-    ) -> None:
-        self._arguments = arguments
-        self._screen = screen
-        self._load = load
-        self._source = source
-        self._journal = journal
-
-    def ask(self, setup: Setup) -> bool:
-        """Whether a model was asked about all rows; if not, it was told why."""
-        left = [row for row in self._source.rows if not self._is_done(setup, row)]
-        if not left:
-            return True
-        if len(left) < len(self._source.rows):
-            n_done = len(self._source.rows) - len(left)
-            self._screen.note(f"{setup.name}: {n_done} utterances are done already.")
-        try:
-            model = self._loaded(setup)
-        except NoModelError as error:
-            self._screen.failure(error, shown(setup.name))
-            return False
-        try:
-            return self._ask_all(setup, model, left)
-        finally:
-            model.close()
-
-    def n_done(self, setups: Sequence[Setup]) -> int:
-        """Answers, of all models."""
-        return sum(self._is_done(setup, row) for setup in setups for row in self._source.rows)
-
-    def n_failed(self, setups: Sequence[Setup]) -> int:
-        """Rows that a model was asked about in vain."""
-        answers = self._journal.answers
-        keys = [(setup.name, row.id) for setup in setups for row in self._source.rows]
-        return sum(key in answers and not answers[key].is_done for key in keys)
-
-    def _is_done(self, setup: Setup, row: Row) -> bool:
-        answer = self._journal.answers.get((setup.name, row.id))
-        return answer is not None and answer.is_done
-
-    def _loaded(self, setup: Setup) -> SpeechModel:
-        from granite_mlx.evaluate.identity import weights_identity
-
-        name = shown(setup.name)
-        self._screen.progress(f"Loading {name}")
-        try:
-            model = self._load(
-                setup.model,
-                revision=self._arguments.revision,
-                dtype=self._arguments.dtype,
-                on_progress=download_progress(self._screen, name),
-            )
-        except Exception as error:
-            raise NoModelError from error
-        identity = weights_identity(setup.model, self._arguments.revision)
-        self._journal.note_model(setup.name, {**identity, "dtype": model.dtype})
-        return model
-
-    def _ask_all(self, setup: Setup, model: SpeechModel, rows: Sequence[Row]) -> bool:
-        import mlx.core as mx
-
-        from granite_mlx.cli.asker import Asked, ModelAsker
-        from granite_mlx.evaluate.running import Runner
-
-        arguments = self._arguments
-        asked = Asked(
-            setup.speculative, arguments.guard, arguments.punctuate,
-            not arguments.without_keywords, arguments.batch_size,
-        )  # fmt: skip
-        pace = Pace(setup.name, len(rows), self._screen)
-        asker = ModelAsker(model, asked, pace.show)
-        mx.reset_peak_memory()
-        runner = Runner(setup.name, asker, time.perf_counter, mx.get_peak_memory, _sentence)
-
-        def settle(row: Row, answer: Answer) -> None:
-            self._journal.add(row, answer)
-            if answer.error is not None:
-                self._screen.error(f"{shown(setup.name)}: {shown(row.id)}: {answer.error}")
-            pace.count(answer.duration_s or 0.0)
-
-        if not runner.ask(rows, arguments.batch_size, settle):
-            self._screen.error(f"{shown(setup.name)}: none of the first went well; stopped.")
-            return False
-        return True
-
-
-class Pace:
-    """The line of progress: how many utterances are done, how fast, and how long the rest takes."""
-
-    def __init__(self, name: str, n_rows: int, screen: Screen) -> None:
-        self._name, self._n_rows, self._screen = name, n_rows, screen
-        self._n_done = 0
-        self._audio_s = 0.0
-        self._since_s = time.monotonic()
-
-    def count(self, audio_s: float) -> None:
-        """One more is done."""
-        self._n_done += 1
-        self._audio_s += audio_s
-        self.show(0.0)
-
-    def show(self, fraction: float) -> None:
-        """`fraction` of the one at hand is done."""
-        elapsed_s = time.monotonic() - self._since_s
-        figures = [f"{self._n_done} of {self._n_rows}"]
-        if self._n_done:
-            done = self._n_done + fraction
-            left_s = max(0.0, elapsed_s / done * (self._n_rows - done))
-            figures.append(f"{clock(left_s)} left")
-        if self._audio_s and elapsed_s:
-            figures.append(f"RTFx {self._audio_s / elapsed_s:.1f}")
-        self._screen.progress(f"{', '.join(figures)}: {self._name}")
-
-
-def _sentence(error: Exception) -> str:
-    return one_line(explain(error))
-
-
-def _deliver(
-    arguments: argparse.Namespace,
-    screen: Screen,
-    source: Source,
-    journal: Journal,
-    setups: Sequence[Setup],
-    others: Sequence[Run],
-    tokens: Tokens,
-) -> None:
-    """Score all runs, write the files of DIR, and print the table."""
-    import json
-
-    from granite_mlx.evaluate.journal import write_whole
-    from granite_mlx.evaluate.layout import difference_lines, table
-    from granite_mlx.evaluate.others import Run
-    from granite_mlx.evaluate.report import REPORT, report
-    from granite_mlx.evaluate.scored import score_run
-    from granite_mlx.evaluate.summary import SUMMARY as SUMMARY_NAME
-    from granite_mlx.evaluate.summary import summarise
-
-    screen.progress("Scoring")
-    own = [Run(setup.name, _answers_of(journal, setup)) for setup in setups]
-    scored = [score_run(run, source.rows, tokens) for run in [*own, *named_apart(own, others)]]
-    scored = [run for run in scored if run.scored]
-    facts = _facts(arguments, source, journal)
-    summary = summarise(scored, _resampling(arguments), facts)
-    journal.finish(_records(journal, source, setups, tokens))
-    data = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    folder = arguments.output_dir
-    write_whole(folder / SUMMARY_NAME, data.encode("utf-8", "backslashreplace"))
-    page = report(summary, scored)
-    write_whole(folder / REPORT, page.encode("utf-8", "backslashreplace"))
-    lines = [*_lines(table(summary)), *_lines(difference_lines(summary), before="")]
-    screen.result("".join(f"{line}\n" for line in [*lines, "", shown(str(folder / REPORT))]))
-
-
-def named_apart(own: Sequence[Run], others: Sequence[Run]) -> list[Run]:
-    """The runs that are compared with, a number behind those that share a name."""
-    from dataclasses import replace
-
-    names = {run.name for run in own}
-    apart = []
-    for run in others:
-        name, n = run.name, 1
-        while name in names:
-            n += 1
-            name = f"{run.name} ({n})"
-        names.add(name)
-        apart.append(replace(run, name=name))
-    return apart
-
-
-def _lines(rows: Sequence[Sequence[str]], before: str | None = None) -> list[str]:
-    if not rows:
-        return []
-    lines = list(aligned([tuple(shown(cell) for cell in row) for row in rows]))
-    return lines if before is None else [before, *lines]
-
-
-def _resampling(arguments: argparse.Namespace) -> Resampling:
-    from granite_mlx.evaluate.bootstrap import SEED, Resampling
-
-    return Resampling(arguments.samples, SEED if arguments.seed is None else arguments.seed)
-
-
-def _answers_of(journal: Journal, setup: Setup) -> Mapping[str, Answer]:
-    return {row_id: one for (run, row_id), one in journal.answers.items() if run == setup.name}
-
-
-def _records(
-    journal: Journal, source: Source, setups: Sequence[Setup], tokens: Tokens
-) -> list[Mapping[str, Any]]:
-    from granite_mlx.evaluate.scored import score_row, scored_record
-
-    return [
-        scored_record(row, answer, score_row(row, answer, tokens) if answer.is_done else None)
-        for setup in setups
-        for row in source.rows
-        if (answer := journal.answers.get((setup.name, row.id))) is not None
-    ]
-
-
-def _facts(arguments: argparse.Namespace, source: Source, journal: Journal) -> dict[str, Any]:
-    """What somebody needs to repeat this."""
-    from granite_mlx.evaluate.identity import circumstances
-
-    return {
-        "source": {"name": source.name, "n_rows": len(source.rows), "digest": source.digest},
-        "scoring": {"normalizer": arguments.normalizer},
-        "settings": {
-            name: (str(value) if isinstance(value, Path) else value)
-            for name, value in vars(arguments).items()
-            if name not in ("run", "parser", "quiet", "debug", "compare")
-        }
-        | {"compare": [str(path) for path in arguments.compare]},
-        "command": ["granite-mlx", *sys.argv[1:]],
-        "models": journal.models,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **circumstances(),
-    }

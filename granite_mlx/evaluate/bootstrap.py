@@ -38,11 +38,13 @@ class Resampling:
     def draws(self, n_utterances: int) -> Iterator[np.ndarray]:
         """Blocks (b, n_utterances) of counts, `n_samples` rows in all."""
         rng = np.random.default_rng(self.seed)
-        chances = np.full(n_utterances, 1 / n_utterances)
         n_left = self.n_samples
         while n_left:
             n_rows = min(n_left, max(1, LARGEST_BLOCK // n_utterances))
-            yield rng.multinomial(n_utterances, chances, size=n_rows)
+            drawn = rng.integers(n_utterances, size=(n_rows, n_utterances))
+            places = drawn + n_utterances * np.arange(n_rows)[:, None]
+            counts = np.bincount(places.ravel(), minlength=n_rows * n_utterances)
+            yield counts.reshape(n_rows, n_utterances)
             n_left -= n_rows
 
     def ratio(self, above: np.ndarray, below: np.ndarray, scale: float = 100.0) -> Interval:

@@ -105,8 +105,8 @@ class Journal:
         changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
         if changed:
             raise EvaluationError(
-                f"-o {self._folder}: it holds an evaluation with another {' and '.join(changed)}; "
-                "name another folder, or repeat that command to go on with it."
+                f"-o {self._folder}: the evaluation there differs from this one in "
+                f"{', '.join(changed)}; name another folder, or repeat its command to go on."
             )
 
     def _write_settings(self) -> None:
