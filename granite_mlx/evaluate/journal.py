@@ -47,8 +47,12 @@ class Journal:
             raise EvaluationError(
                 f"-o {folder}: it cannot be written ({error.strerror})."
             ) from error
-        self._write_settings()
-        self.answers = _read_answers(folder / UTTERANCES)
+        try:
+            self._write_settings()
+            self.answers = _read_answers(folder / UTTERANCES)
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, row: Row, answer: Answer) -> None:
         """Write one line, which is on the disk when this returns. OSError where it cannot be."""

@@ -71,7 +71,7 @@ def _leaderboard(
         try:
             return whisper(text)
         except Exception:
-            # Its rules for numbers trip over some that nobody says, as "twenty zero one".
+            # Its rules for numbers fail on thousands of digits, which a loop of a decoder can be.
             return basic(text)
 
     return normalise
