@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -228,6 +229,9 @@ def _source(arguments: argparse.Namespace, screen: Screen) -> Source:
     from granite_mlx.evaluate.sources import read_source
 
     screen.progress(f"Reading {shown(arguments.source)}")
+    if arguments.quiet or not sys.stderr.isatty():
+        # Nobody watches the bars that datasets draws; it reads this when it is imported.
+        os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     source = read_source(
         arguments.source,
         Defaults(arguments.language, arguments.to, arguments.skip_empty, arguments.limit),
