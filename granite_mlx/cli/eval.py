@@ -40,8 +40,6 @@ examples:
   granite-mlx eval talks.jsonl -o talks-eval --compare earlier-eval peer.jsonl
 """
 
-N_SAMPLES = 1000
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
@@ -134,9 +132,8 @@ def _add_scoring_arguments(group: argparse._ArgumentGroup) -> None:
         "is complete is scored anew at once",
     )
     group.add_argument(
-        "--samples", metavar="N", type=count, default=N_SAMPLES, help="draws of the bootstrap "
-        "(default: %(default)s)",
-    )  # fmt: skip
+        "--samples", metavar="N", type=count, help="draws of the bootstrap (default: 1000)"
+    )
     group.add_argument("--seed", metavar="N", type=seed, help="of the bootstrap")
 
 
@@ -198,12 +195,13 @@ def setups_of(arguments: argparse.Namespace) -> list[Setup]:
     for option, values in (("-m", models), ("--speculative", uses)):
         if len(set(values)) < len(values):
             raise UsageError(f"{option}: the same is given twice; give each once.")
+    # The way drafts are used is part of the name where it is not the usual one alone.
+    names_use = tuple(uses) != SPECULATIVE[:1]
     return [
-        Setup(model, use, f"{model or default}, drafts {use}" if use != SPECULATIVE[0] or
-              len(uses) > 1 else model or default)
+        Setup(model, use, f"{model or default}, drafts {use}" if names_use else model or default)
         for model in models
         for use in uses
-    ]  # fmt: skip
+    ]
 
 
 def settings_of(

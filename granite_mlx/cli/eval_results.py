@@ -15,7 +15,7 @@ from granite_mlx.cli.eval_session import Setup
 from granite_mlx.cli.plan_table import aligned
 from granite_mlx.cli.screen import Screen, shown
 from granite_mlx.evaluate.answers import Answer
-from granite_mlx.evaluate.bootstrap import SEED, Resampling
+from granite_mlx.evaluate.bootstrap import Resampling
 from granite_mlx.evaluate.identity import circumstances
 from granite_mlx.evaluate.journal import Journal, write_whole
 from granite_mlx.evaluate.layout import difference_lines, table
@@ -76,7 +76,8 @@ def _lines(rows: Sequence[Sequence[str]], before: str | None = None) -> list[str
 
 
 def _resampling(arguments: argparse.Namespace) -> Resampling:
-    return Resampling(arguments.samples, SEED if arguments.seed is None else arguments.seed)
+    given = {"n_samples": arguments.samples, "seed": arguments.seed}
+    return Resampling(**{name: value for name, value in given.items() if value is not None})
 
 
 def _answers_of(journal: Journal, setup: Setup) -> Mapping[str, Answer]:

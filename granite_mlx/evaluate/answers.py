@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,7 @@ class Answer:
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Answer)}
-NUMBERS = ("duration_s", "transcribe_s", "translate_s")
+NUMBERS = ("duration_s", "transcribe_s", "translate_s", "peak_memory_bytes")
 TEXTS = ("hypothesis", "translation", "error")
 
 
@@ -78,8 +79,15 @@ def from_record(record: Mapping[str, Any]) -> Answer:
             raise ValueError(f"{name} is no text")
     if any(not isinstance(told.get(name), (str, type(None))) for name in TEXTS):
         raise ValueError("a text is none")
-    if any(not isinstance(told.get(name), (int, float, type(None))) for name in NUMBERS):
-        raise ValueError("a time is none")
+    if any(not _is_number(told.get(name, 0)) for name in NUMBERS):
+        raise ValueError("a number is none")
     for name in ("keywords", "warnings"):
         told[name] = tuple(told.get(name) or ())
+    if not all(isinstance(one, dict) for one in told["keywords"]):
+        raise ValueError("a keyword is none")
     return Answer(**told)
+
+
+def _is_number(value: object) -> bool:
+    """Or not known."""
+    return value is None or (isinstance(value, (int, float)) and math.isfinite(value))

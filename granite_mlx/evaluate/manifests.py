@@ -12,7 +12,7 @@ from typing import Any
 from granite_mlx.evaluate.errors import EvaluationError
 from granite_mlx.evaluate.rows import Row, make_row
 
-JSON_LINES = (".jsonl", ".ndjson", ".json")
+JSON_LINES = (".jsonl", ".ndjson")
 TABLES = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (*JSON_LINES, *TABLES)
 
@@ -125,9 +125,9 @@ def _row(path: Path, where: str, record: Record) -> Row:
         name: _text(where, name, record.get(name))
         for name in ("text", "language", "target", "target_language")
     }
-    row_id = record.get("id", audio)
+    row_id = record.get("id")
     return make_row(
-        str(row_id),
+        audio if row_id is None else str(row_id),
         path.parent / Path(audio).expanduser(),
         audio,
         where,

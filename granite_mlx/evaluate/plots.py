@@ -96,7 +96,7 @@ def scatter(points: Sequence[tuple[float, float]], across: str, up: str) -> str:
 
 
 def _svg(height: float, parts: Iterable[str], above: float = 0.0) -> str:
-    box = f"0 {-above:g} {WIDTH} {height + above:g}"
+    box = f"0 {0 - above:g} {WIDTH} {height + above:g}"
     return f'<svg viewBox="{box}" role="img">{"".join(parts)}</svg>'
 
 
