@@ -190,7 +190,7 @@ def dataset(demo_checkpoint: Path) -> Dataset:
         "keywords": [["Eric"], []],
         "speaker": [1, 2],
     }
-    return Dataset.from_dict(columns).cast_column("audio", Audio(decode=False))
+    return Dataset.from_dict(columns).cast_column("audio", Audio())
 
 
 @pytest.mark.parametrize("form", ["saved", "splits", "parquet"])
