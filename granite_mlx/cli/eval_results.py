@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from granite_mlx.evaluate.normalising import Tokens
 from granite_mlx.evaluate.others import Run
 from granite_mlx.evaluate.report import REPORT, report
 from granite_mlx.evaluate.rows import Source
-from granite_mlx.evaluate.scored import score_row, score_run, scored_record
+from granite_mlx.evaluate.scored import ScoredRun, score_run, scored_record
 from granite_mlx.evaluate.summary import SUMMARY, summarise
 
 
@@ -41,10 +41,10 @@ def deliver(
     screen.progress("Scoring")
     own = [Run(setup.name, _answers_of(journal, setup)) for setup in setups]
     scored = [score_run(run, source.rows, tokens) for run in [*own, *named_apart(own, others)]]
+    journal.finish(_records(journal, source, scored[: len(own)]))
     scored = [run for run in scored if run.scored]
     facts = _facts(arguments, source, journal)
     summary = summarise(scored, _resampling(arguments), facts)
-    journal.finish(_records(journal, source, setups, tokens))
     data = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     folder = arguments.output_dir
     write_whole(folder / SUMMARY, data.encode("utf-8", "backslashreplace"))
@@ -85,14 +85,15 @@ def _answers_of(journal: Journal, setup: Setup) -> Mapping[str, Answer]:
 
 
 def _records(
-    journal: Journal, source: Source, setups: Sequence[Setup], tokens: Tokens
-) -> list[Mapping[str, Any]]:
-    return [
-        scored_record(row, answer, score_row(row, answer, tokens) if answer.is_done else None)
-        for setup in setups
-        for row in source.rows
-        if (answer := journal.answers.get((setup.name, row.id))) is not None
-    ]
+    journal: Journal, source: Source, runs: Sequence[ScoredRun]
+) -> Iterator[Mapping[str, Any]]:
+    """The lines of utterances.jsonl: of each model in turn, failures too."""
+    for run in runs:
+        scores = {one.row.id: one for one in run.scored}
+        for row in source.rows:
+            answer = journal.answers.get((run.name, row.id))
+            if answer is not None:
+                yield scored_record(row, answer, scores.get(row.id))
 
 
 def _facts(arguments: argparse.Namespace, source: Source, journal: Journal) -> dict[str, Any]:
