@@ -36,10 +36,18 @@ def test_dependencies_are_what_the_package_imports(
     declared = {_module_of(requirement) for requirement in project["dependencies"]}
     folders = [repository / "granite_mlx", repository / "convert"]
     imported = {name for folder in folders for name in _imported_packages(folder)}
-    assert imported - sys.stdlib_module_names - {"granite_mlx"} == declared
+    of_extras = {
+        _module_of(requirement) for requirement in project["optional-dependencies"]["eval"]
+    }
+    assert imported - sys.stdlib_module_names - {"granite_mlx"} == declared | of_extras
 
 
-@pytest.mark.parametrize("extra", ["core", "bench", "dev", "reference"])
+def test_the_tests_have_the_extras_of_the_package(project: dict[str, Any]) -> None:
+    extras = project["optional-dependencies"]
+    assert set(extras["eval"]) <= set(extras["dev"])
+
+
+@pytest.mark.parametrize("extra", ["core", "bench", "dev", "eval", "reference"])
 def test_every_requirement_is_a_range_or_a_pin(extra: str, project: dict[str, Any]) -> None:
     extras = project["optional-dependencies"]
     requirements = project["dependencies"] if extra == "core" else extras[extra]

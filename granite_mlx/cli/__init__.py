@@ -1,4 +1,5 @@
-"""The command line: `granite-mlx transcribe`, `translate`, `convert`, `bench`, `doctor`.
+"""The command line: `granite-mlx transcribe`, `translate`, `convert`, `eval`, `bench`,
+`doctor`.
 
 Results go to stdout, everything else to stderr. Nothing heavy is imported until a command needs it.
 """

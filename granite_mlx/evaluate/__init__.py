@@ -1,1 +1,4 @@
-"""How good a transcript is. Knows texts only: no audio, no model."""
+"""How good transcripts are: rows, the answers to them, scores, figures and a report.
+
+Nothing here loads a model; `error_rates` and what it builds on know texts only.
+"""

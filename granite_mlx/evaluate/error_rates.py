@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,21 +59,42 @@ def _errors(wanted: Sequence[str], got: Sequence[str]) -> ErrorRate:
 def edit_distance(wanted: Sequence[Hashable], got: Sequence[Hashable]) -> int:
     """The fewest substitutions, insertions and deletions that lead from one to the other.
 
-    Levenshtein's distance, a row of its table at a time.
+    Levenshtein's distance, a row of its table at a time. What is alike at both ends costs nothing.
     """
-    numbers = _numbered([*wanted, *got])
-    rows, columns = numbers[: len(wanted)], numbers[len(wanted) :]
+    if wanted == got:
+        return 0
+    n_before = common_start(wanted, got)
+    n_behind = common_start(wanted[n_before:][::-1], got[n_before:][::-1])
+    wanted = wanted[n_before : len(wanted) - n_behind]
+    got = got[n_before : len(got) - n_behind]
+    numbers = numbered([*wanted, *got])
+    *_, last = distance_rows(numbers[: len(wanted)], numbers[len(wanted) :])
+    return int(last[-1])
+
+
+def distance_rows(wanted: np.ndarray, got: np.ndarray) -> Iterator[np.ndarray]:
+    """Numbers of n and m items -> n + 1 rows of the table of distances, of m + 1 each.
+
+    Place j of row i is the distance of the first i items that are wanted and the first j got.
+    """
     positions = np.arange(len(got) + 1)
     distances = positions  # from nothing
-    for n_wanted, item in enumerate(rows, start=1):
-        substituted = distances[:-1] + (columns != item)
+    yield distances
+    for n_wanted, item in enumerate(wanted, start=1):
+        substituted = distances[:-1] + (got != item)
         row = np.concatenate([[n_wanted], np.minimum(substituted, distances[1:] + 1)])
         # An insertion costs one more than the place to the left, and so along the whole row.
         distances = np.minimum.accumulate(row - positions) + positions
-    return int(distances[-1])
+        yield distances
 
 
-def _numbered(items: Iterable[Hashable]) -> np.ndarray:
+def common_start(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
+    """How many items are alike from the beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def numbered(items: Iterable[Hashable]) -> np.ndarray:
     """The same number for equal items."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
