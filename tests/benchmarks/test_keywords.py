@@ -1,15 +1,19 @@
 """What the benchmark of keywords counts."""
 
+import importlib
 import shutil
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from benchmarks.keyword_lists import SHORTEST, Distractors
-from benchmarks.keywords import Score, _joined, other_errors
-from demo.corpus import NamePools, Utterance
-from demo.held_out import Recording
 from granite_mlx.transcript import KeywordReport, Segment, Transcript
+
+
+@pytest.fixture(scope="module")
+def keywords(benchmarks: ModuleType, demo_recipe: ModuleType) -> ModuleType:
+    """benchmarks.keywords"""
+    return importlib.import_module("benchmarks.keywords")
 
 
 @pytest.mark.parametrize(
@@ -25,14 +29,14 @@ from granite_mlx.transcript import KeywordReport, Segment, Transcript
         ("", "ask", 1),
     ],
 )
-def test_errors_of_other_words(wanted: str, got: str, n_errors: int) -> None:
-    errors = other_errors(wanted.split(), got.split(), {"kathryn"})
+def test_errors_of_other_words(keywords: ModuleType, wanted: str, got: str, n_errors: int) -> None:
+    errors = keywords.other_errors(wanted.split(), got.split(), {"kathryn"})
     assert errors.n_errors == n_errors
     assert errors.n_wanted == sum(word != "kathryn" for word in wanted.split())
 
 
-def test_scores() -> None:
-    score = Score()
+def test_scores(keywords: ModuleType) -> None:
+    score = keywords.Score()
     reports = (
         KeywordReport("Kathryn", offered=True, found=True),
         KeywordReport("Erik", offered=True, found=False),
@@ -44,25 +48,30 @@ def test_scores() -> None:
     score.add("ask Kathryn and Erik in", ["Kathryn", "Erik"], got)
     assert (score.precision, score.recall, score.f1) == (50.0, 50.0, 50.0)
     assert score.row() == ["50.0", "50.0", "50.0", "100.0", "3.0", "33.33"]
-    assert Score().row()[:3] == ["100.0"] * 3
+    assert keywords.Score().row()[:3] == ["100.0"] * 3
 
 
-def test_terms_for_the_costs() -> None:
-    found = _joined(["Catherine", "Oscar", "Victor", "Emily"], 300, np.random.default_rng(1))
+def test_terms_for_the_costs(keywords: ModuleType) -> None:
+    found = keywords._joined(
+        ["Catherine", "Oscar", "Victor", "Emily"], 300, np.random.default_rng(1)
+    )
     assert len(set(found)) == len(found) == 300
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
-def test_distractors() -> None:
+def test_distractors(keywords: ModuleType) -> None:
+    lists = importlib.import_module("benchmarks.keyword_lists")
+    corpus = importlib.import_module("demo.corpus")
+    held_out = importlib.import_module("demo.held_out")
     pairs = [("Catherine", "Kathryn"), ("Eric", "Erik")]
     text = "{0} reads."
-    one = Utterance("en", "espeak", [], text, text, [("Eric", "Erik")], False, "en-us")
-    recording = Recording("one", "en", one, np.zeros(1, np.float32))
-    pools = NamePools({"en": pairs}, {"en": []}, {"en": []})
-    found = Distractors("en", pools, [recording], 40, 5)
+    one = corpus.Utterance("en", "espeak", [], text, text, [("Eric", "Erik")], False, "en-us")
+    recording = held_out.Recording("one", "en", one, np.zeros(1, np.float32))
+    pools = corpus.NamePools({"en": pairs}, {"en": []}, {"en": []})
+    found = lists.Distractors("en", pools, [recording], 40, 5)
     assert len(set(found.terms)) == 40
-    assert found.terms == Distractors("en", pools, [recording], 40, 5).terms
-    assert all(len(term) >= SHORTEST for term in found.terms[1::2])
+    assert found.terms == lists.Distractors("en", pools, [recording], 40, 5).terms
+    assert all(len(term) >= lists.SHORTEST for term in found.terms[1::2])
     listed = found.list_for(["Erik"], 10, np.random.default_rng(0))
     assert sorted(listed) == sorted(["Erik", *found.terms[:10]])
     assert not {"Eric", "Erik", "Erick", "Kathryn", "Reads"} & set(found.terms)
