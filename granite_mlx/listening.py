@@ -6,7 +6,7 @@ on its own one; in memory are the pieces of one batch and the splitters' look-ah
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -90,9 +90,9 @@ class Listener:
         """
         # 1. Recordings to blocks of samples, float32, mono, 16 kHz, as they are read; blocks to
         #    pieces that end where somebody pauses, about 30 s at most.
-        pieces = (one for listening in listenings for one in listening.pieces())
+        pieces = _Pieces(one for listening in listenings for one in listening.pieces())
         behind = list(listenings)
-        for batch in _batches(pieces, n_first, READ_AHEAD * n_rows):
+        for batch in pieces.batches(n_first, READ_AHEAD * n_rows):
             # 2. Pieces to features, to frames, to audio tokens, to the tokens of the answers.
             answers = self._answers(batch, n_rows)
 
@@ -104,10 +104,11 @@ class Listener:
                     listening.assembly.offer(answer.task.keywords)
                     listening.assembly.take(spoken, *self._written(listening, spoken, answer))
 
-            # 4. Recordings that were left behind are complete; of the last one, what is final.
-            while behind[0] is not batch[-1][0]:
+            # 4. What is final of the last recording; those that have no more pieces are complete.
+            yield batch[-1][0], batch[-1][0].assembly.ready()
+            following = pieces.next_of()
+            while behind and behind[0] is not following:
                 yield self._finished(behind.pop(0))
-            yield behind[0], behind[0].assembly.ready()
         for listening in behind:
             yield self._finished(listening)
 
@@ -159,7 +160,8 @@ class Listener:
         drafts = "off" if spoken.task.to is not None else request.speculative
         is_timed = spoken.task.to is None and (request.align or spoken.piece.overlaps)
         return Asked(
-            spoken.piece.samples, prompt, spoken.task, request.sampler, request.max_new_tokens,
+            spoken.piece.samples, prompt, spoken.task, request.new_sampler(),
+            request.max_new_tokens,
             drafts, report, is_timed, request.guarded,
             chooser(spoken.task, request.keywords_per_prompt),
         )  # fmt: skip
@@ -185,14 +187,25 @@ class Listener:
         return self.recogniser(checkpoint).letters(samples)
 
 
-def _batches(
-    pieces: Iterable[tuple[Listening, Spoken]], n_first: int, n_most: int
-) -> Iterator[list[tuple[Listening, Spoken]]]:
-    """Twice as many each time, so that the first segments come soon."""
-    pieces, n = iter(pieces), n_first
-    while batch := list(islice(pieces, n)):
-        yield batch
-        n = min(2 * n, n_most)
+class _Pieces:
+    """Pieces in batches, and whose the next one is."""
+
+    def __init__(self, pieces: Iterator[tuple[Listening, Spoken]]) -> None:
+        self._pieces = pieces
+        self._ahead: list[tuple[Listening, Spoken]] = []
+
+    def batches(self, n_first: int, n_most: int) -> Iterator[list[tuple[Listening, Spoken]]]:
+        """Twice as many each time, so that the first segments come soon."""
+        n = n_first
+        while batch := [*self._ahead, *islice(self._pieces, n - len(self._ahead))]:
+            self._ahead = []
+            yield batch
+            n = min(2 * n, n_most)
+
+    def next_of(self) -> Listening | None:
+        """The recording that the next piece belongs to: it is read for that. None at the end."""
+        self._ahead = list(islice(self._pieces, 1))
+        return self._ahead[0][0] if self._ahead else None
 
 
 def _reports(

@@ -38,6 +38,7 @@ class Request:
 
     Attributes:
         stretches: what is asked of each part, from the recording's beginning on.
+        new_sampler: makes a sampler for a segment, so that each samples what it would alone.
         limits: of its segments, with which everything that is asked fits the model's context.
         align: whether it is asked when each word is said.
         guarded: whether the guard looks at the answers.
@@ -48,7 +49,7 @@ class Request:
     sample_rate: int | None
     part: Part
     stretches: tuple[Stretch, ...]
-    sampler: Sampler
+    new_sampler: Callable[[], Sampler]
     max_new_tokens: int | None
     speculative: Speculative
     limits: SegmentLimits

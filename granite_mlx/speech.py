@@ -331,14 +331,15 @@ class GraniteSpeech(LoadedModel):
         guarded: bool,
     ) -> Request:
         """Options, checked before any work."""
-        sampler, drafts = make_sampler(*sampling), draft_use(speculative, sampling[0])
+        new_sampler, drafts = partial(make_sampler, *sampling), draft_use(speculative, sampling[0])
+        new_sampler()  # raises what there is to raise
         if max_new_tokens is not None:
             most = self.config.text.max_position_embeddings - 1
             max_new_tokens = whole_number("max_new_tokens", max_new_tokens, most)
         asked = stretches(task, ranges)
         limit_s = min(self._checked_limit_s(one.task, max_new_tokens) for one in asked)
         return Request(
-            audio, sample_rate, Part(*part_s), asked, sampler, max_new_tokens, drafts,
+            audio, sample_rate, Part(*part_s), asked, new_sampler, max_new_tokens, drafts,
             (segments or self.segment_limits).within(limit_s), checked_channels(channels),
             cancel or CancelToken(), on_progress, align, guarded, self.keywords_per_prompt,
         )  # fmt: skip

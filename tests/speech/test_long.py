@@ -243,6 +243,25 @@ def test_where_all_of_one_fails_the_others_stand(model: GraniteSpeech) -> None:
     ]  # fmt: skip
 
 
+def test_what_is_sampled_does_not_depend_on_the_batch(model: GraniteSpeech) -> None:
+    options = OPTIONS | {"temperature": 1.2, "seed": 3}
+    alone = model.transcribe(LONG, batch_size=1, **options)
+    assert len({one.text for one in alone.segments}) > 1
+    for batch_size in (2, 8):
+        assert model.transcribe(LONG, batch_size=batch_size, **options) == alone
+    assert model.transcribe_batch([speech(1.0), LONG], **options)[1] == alone
+
+
+def test_the_last_of_a_batch_is_told_before_the_next_one_begins(model: GraniteSpeech) -> None:
+    events: list[float | str] = []
+    model.transcribe_batch(
+        [speech(1.0, seed=n) for n in range(3)], batch_size=1, on_progress=events.append,
+        on_result=lambda place, _: events.append(f"result {place}"), **OPTIONS,
+    )  # fmt: skip
+    told = events.index("result 0")
+    assert all(one <= 1 / 3 for one in events[:told] if isinstance(one, float))
+
+
 def test_each_result_is_told_as_it_comes(model: GraniteSpeech) -> None:
     told: list[tuple[int, Any]] = []
     fractions: list[float] = []
