@@ -331,8 +331,9 @@ class GraniteSpeech(LoadedModel):
         guarded: bool,
     ) -> Request:
         """Options, checked before any work."""
-        new_sampler, drafts = partial(make_sampler, *sampling), draft_use(speculative, sampling[0])
+        new_sampler = partial(make_sampler, *sampling)
         new_sampler()  # raises what there is to raise
+        drafts = draft_use(speculative, sampling[0])
         if max_new_tokens is not None:
             most = self.config.text.max_position_embeddings - 1
             max_new_tokens = whole_number("max_new_tokens", max_new_tokens, most)
