@@ -93,6 +93,7 @@ def _jobs(
     given: list[Path | None] = [
         *(file.path for file in files),
         arguments.keywords_file,
+        arguments.ranges,
         arguments.manifest,
     ]
     jobs = jobs_to_folder(

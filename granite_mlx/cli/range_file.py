@@ -28,7 +28,7 @@ def read_ranges(path: Path) -> tuple[Range, ...]:
         listed = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"--ranges {path}: {error.strerror or error}.") from error
-    except ValueError as error:  # no JSON, or no UTF-8
+    except (RecursionError, ValueError) as error:  # no JSON, or no UTF-8
         raise UsageError(f"--ranges {path} is not JSON: {error}.") from error
     if not isinstance(listed, list):
         raise UsageError(f"--ranges {path} holds no list of ranges.")
@@ -36,7 +36,8 @@ def read_ranges(path: Path) -> tuple[Range, ...]:
     for place, one in enumerate(listed, start=1):
         try:
             found.append(_range(one))
-        except (GraniteError, TypeError, ValueError, argparse.ArgumentTypeError) as error:
+        except (GraniteError, ArithmeticError, TypeError, ValueError,
+                argparse.ArgumentTypeError) as error:  # fmt: skip
             raise UsageError(f"--ranges {path}, range {place}: {error}") from error
     try:
         stretches(Task(), found)
@@ -56,7 +57,7 @@ def _range(given: Any) -> Range:
     punctuate = given.get("punctuate")
     if punctuate is not None and not isinstance(punctuate, bool):
         raise TypeError(f"punctuate must be true or false, not {json.dumps(punctuate)}.")
-    if not isinstance(given.get("keywords") or [], list):
+    if given.get("keywords") is not None and not isinstance(given["keywords"], list):
         raise TypeError(f"keywords must be a list, not {json.dumps(given['keywords'])}.")
     for key in ("language", "to"):
         if given.get(key) is not None and not isinstance(given[key], str):

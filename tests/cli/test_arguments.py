@@ -281,6 +281,9 @@ def test_a_keyword_that_cannot_be_one(
         ('[{"start": 0, "keywords": "Ada"}]', "range 1: "),
         ('[{"start": 0, "keywords": {"Ada": 1}}]', "range 1: "),
         ('[{"start": 0, "keywords": [1]}]', "range 1: "),
+        ('[{"start": 0, "keywords": {}}]', "range 1: keywords must be a list"),
+        ("[" * 100_000, "is not JSON: "),
+        (f'[{{"start": 1{"0" * 400}}}]', "range 1: "),
         ('[{"start": 0, "punctuate": "yes"}]', "range 1: punctuate must be true or false"),
         ('[{"start": 0}, {"start": 2, "end": 4}]', ": ranges overlap: "),
     ],
@@ -308,3 +311,11 @@ def test_batches_that_cannot_be(text: str, run: Callable[..., Any]) -> None:
     ran = run("transcribe", "a.wav", "--batch-size", text)
     assert ran.code == 2
     assert "argument --batch-size" in ran.err
+
+
+def test_no_output_takes_the_place_of_a_file_of_ranges(
+    run: Callable[..., Any], recording: Callable[..., Path], tmp_path: Path
+) -> None:
+    talk, ranges = recording("talk.wav"), recording("talk.json", '[{"start": 1}]')
+    run("transcribe", talk, "-o", tmp_path, "-f", "json", "--ranges", ranges)
+    assert ranges.read_text() == '[{"start": 1}]'
