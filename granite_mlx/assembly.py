@@ -25,6 +25,8 @@ class Assembly:
         self.offered: set[str] = set()  # keywords that were in a prompt
         self.n_heard = 0  # pieces of which the model has made something
         self._request, self._reading = request, reading
+        # Once: the task of the whole goes through all keywords.
+        self._keeps_words = request.align or request.task.tags == "word_times"
         self._held: dict[int, tuple[Spoken, Segments]] = {}  # by channel: the next piece overlaps
         self._waiting: list[Segment] = []
         self._final: list[Segment] = []
@@ -156,9 +158,9 @@ class Assembly:
 
     def _wait(self, segments: Segments) -> None:
         # Pieces that overlap have timed words in any case, since their seam needs them.
-        keep = self._request.align or self._request.task.tags == "word_times"
         self._waiting += [
-            one if keep else replace(one, words=(), confidence=None) for one in segments
+            one if self._keeps_words else replace(one, words=(), confidence=None)
+            for one in segments
         ]
 
 

@@ -161,8 +161,7 @@ class Listener:
         is_timed = spoken.task.to is None and (request.align or spoken.piece.overlaps)
         return Asked(
             spoken.piece.samples, prompt, spoken.task, request.new_sampler(),
-            request.max_new_tokens,
-            drafts, report, is_timed, request.guarded,
+            request.max_new_tokens, drafts, report, is_timed, request.guarded,
             chooser(spoken.task, request.keywords_per_prompt),
         )  # fmt: skip
 
