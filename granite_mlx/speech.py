@@ -210,7 +210,7 @@ class GraniteSpeech(LoadedModel):
             batch_size: the most segments, of one recording or of several, at once.
             on_progress: called with a fraction of the whole, on the MLX thread or the caller's.
             on_result: called on the caller's thread with the place of a recording in the list and
-                what is returned for it, in order, each once the batch with its last segment is done.
+                what is returned for it, in order, each when the batch of its last segment is done.
 
         The other arguments are those of `transcribe`, for every recording.
 
