@@ -130,7 +130,7 @@ def spelt(number: int, recording: Recording) -> list[str]:
 
 def scores(
     model: Any, recordings: Sequence[Recording], distractors: dict[str, Distractors], size: int,
-    heard: Callable[[Recording, str, Transcript], None],
+    boost: float, heard: Callable[[Recording, str, Transcript], None],
 ) -> Score:  # fmt: skip
     """Of all recordings with lists of one size; `heard` is told each text."""
     score = Score()
@@ -138,7 +138,9 @@ def scores(
         said = spelt(number, one)
         rng = np.random.default_rng([SEED, number])
         listed = distractors[one.group].list_for(said, size, rng)
-        got = model.transcribe(one.samples, sample_rate=SAMPLE_RATE, keywords=listed)
+        got = model.transcribe(
+            one.samples, sample_rate=SAMPLE_RATE, keywords=listed, keyword_boost=boost
+        )
         wanted = one.plain(one.utterance.language, said)
         score.add(wanted, said, got)
         heard(one, wanted, got)

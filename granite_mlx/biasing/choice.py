@@ -65,15 +65,22 @@ class Index:
 
     def choose(self, logits: Array, n_most: int) -> tuple[str, ...]:
         """At most `n_most` terms that may be said, in their order; (T, n) logits of the head."""
-        likest = self.ranked(readings_of(logits))[:n_most]
-        return tuple(self.terms[place] for place in sorted(likest))
+        return self.in_order([*self.ranked(readings_of(logits))][:n_most])
 
-    def ranked(self, readings: Sequence[str]) -> list[int]:
-        """Places of the terms that are like some part of a reading, the likest first."""
+    def in_order(self, places: Sequence[int]) -> tuple[str, ...]:
+        """Terms as they stand in the list."""
+        return tuple(self.terms[place] for place in sorted(places))
+
+    def ranked(self, readings: Sequence[str]) -> dict[int, float]:
+        """Places of the terms that are like some part of a reading, the likest first.
+
+        With each, how it stands beside its rivals in the same word: from 1, the best of them, to
+        0, which is `RIVAL_MARGIN` worse.
+        """
         said = [one for one in map(sounds, readings) if one]
         shortlist = self._shortlist(said)
         if not len(shortlist):
-            return []
+            return {}
         spoken = [self.sounds[n] for n in shortlist]
         spelt = [letters(self.spellings[n]) for n in shortlist]
         heard = best_fit(spoken, said, BY_SOUND)
@@ -86,8 +93,12 @@ class Index:
         # Where one term fits a word much better than another, that other one is not said there.
         best = np.full(heard.words.max() + 1, np.inf)
         np.minimum.at(best, heard.words[order], keys[order])
-        order = order[keys[order] <= best[heard.words[order]] + RIVAL_MARGIN]
-        return list(dict.fromkeys(self.owners[shortlist[order]].tolist()))
+        worse = (keys[order] - best[heard.words[order]]) / RIVAL_MARGIN
+        order, worse = order[worse <= 1], worse[worse <= 1]
+        found: dict[int, float] = {}
+        for place, one in zip(self.owners[shortlist[order]].tolist(), worse.tolist(), strict=True):
+            found[place] = max(found.get(place, 0.0), 1 - one)
+        return found
 
     def _shortlist(self, readings: Sequence[str]) -> Array:
         """Spellings worth a closer look."""
