@@ -65,7 +65,11 @@ class Index:
 
     def choose(self, logits: Array, n_most: int) -> tuple[str, ...]:
         """At most `n_most` terms that may be said, in their order; (T, n) logits of the head."""
-        return self.in_order([*self.ranked(readings_of(logits))][:n_most])
+        return self.in_order([*self.likely(logits)][:n_most])
+
+    def likely(self, logits: Array) -> dict[int, float]:
+        """Places of the terms that may be said, as `ranked`; (T, n) logits of the head."""
+        return self.ranked(readings_of(logits))
 
     def in_order(self, places: Sequence[int]) -> tuple[str, ...]:
         """Terms as they stand in the list."""

@@ -59,9 +59,7 @@ def chooser(task: Task, n_most: int, boost: float = 0.0) -> Choose | None:
 
 
 def _choice(index: Index, n_most: int, boost: float, logits: Array) -> Choice:
-    from granite_mlx.biasing.readings import readings_of
-
-    likely = index.ranked(readings_of(logits))
+    likely = index.likely(logits)
     fits = len(index.terms) <= n_most
     keywords = index.terms if fits else index.in_order([*likely][:n_most])
     if not boost:
