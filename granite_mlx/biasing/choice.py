@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from granite_mlx.biasing.common_words import SMALL, said_otherwise
 from granite_mlx.biasing.likeness import BY_LETTER, BY_SOUND, best_fit
 from granite_mlx.biasing.matching import Patterns
 from granite_mlx.biasing.readings import readings_of
@@ -23,17 +24,20 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 N_COMPARED = 600
 """Spellings that are compared sound by sound."""
 
-HIGHEST_COST = 0.2
+HIGHEST_COST = 0.25
 """Of each sound of a term, borders included, and its letters: above it a term is not heard."""
 
-RIVAL_MARGIN = 0.1
+RIVAL_MARGIN = 0.12
 """A term that costs so much more than another one in the same word is not said there."""
 
 BEGINNING_COST = 0.5
 """What a term costs however well it fits: of two that fit as well, the longer one is likelier."""
 
-LETTER_COST = 0.2
+LETTER_COST = 0.4
 """What other letters than the head's count, beside sounds: mostly it spells what it has learnt."""
+
+SMALL_COST = 0.1
+"""What a term costs more that ends in a word such as "in": it is like something in any sentence."""
 
 DECIMALS = 3
 """Costs are compared so exactly, so that the last bits of a sum decide nothing."""
@@ -81,6 +85,7 @@ class Index:
         With each, how it stands beside its rivals in the same word: from 1, the best of them, to
         0, which is `RIVAL_MARGIN` worse.
         """
+        readings = list(dict.fromkeys([*readings, *map(said_otherwise, readings)]))
         said = [one for one in map(sounds, readings) if one]
         shortlist = self._shortlist(said)
         if not len(shortlist):
@@ -91,6 +96,7 @@ class Index:
         written = best_fit(spelt, [letters(one) for one in readings], BY_LETTER)
         lengths, widths = (np.array([len(one) for one in each]) for each in (spoken, spelt))
         unlike = heard.costs / lengths + LETTER_COST * written.costs / widths
+        unlike += SMALL_COST * heard.is_in(SMALL)
         keys = np.round(unlike + BEGINNING_COST / lengths, DECIMALS)
         order = np.lexsort((shortlist, keys))
         order = order[np.round(unlike[order], DECIMALS) <= HIGHEST_COST]
