@@ -24,7 +24,7 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 N_COMPARED = 600
 """Spellings that are compared sound by sound."""
 
-HIGHEST_COST = 0.25
+HIGHEST_COST = 0.22
 """Of each sound of a term, borders included, and its letters: above it a term is not heard."""
 
 RIVAL_MARGIN = 0.12
@@ -33,7 +33,7 @@ RIVAL_MARGIN = 0.12
 BEGINNING_COST = 0.5
 """What a term costs however well it fits: of two that fit as well, the longer one is likelier."""
 
-LETTER_COST = 0.4
+LETTER_COST = 0.3
 """What other letters than the head's count, beside sounds: mostly it spells what it has learnt."""
 
 SMALL_COST = 0.1
