@@ -101,7 +101,8 @@ def best_fit(terms: Sequence[str], readings: Sequence[str], costs_of: Costs) -> 
     words = np.stack([one.words for one in fits])[best, columns]
     parts = [reading.strip(BORDER).split(BORDER) for reading in readings]
     last_words = [
-        parts[n][min(max(word - 1, 0), len(parts[n]) - 1)] for n, word in zip(best, words, strict=True)
+        parts[n][min(max(word - 1, 0), len(parts[n]) - 1)]
+        for n, word in zip(best, words, strict=True)
     ]
     return Fit(costs[best, columns], words, last_words)
 

@@ -350,9 +350,7 @@ def _chosen(rows: Sequence[_Row], logits: mx.array) -> mx.array:
     return mx.concatenate([sampler(logits[n : n + 1]) for n, sampler in enumerate(samplers)])
 
 
-def _boosted(
-    rows: Sequence[_Row], logits: mx.array, drafts: Sequence[Sequence[int]]
-) -> mx.array:
+def _boosted(rows: Sequence[_Row], logits: mx.array, drafts: Sequence[Sequence[int]]) -> mx.array:
     """(B, n, vocab) behind the rows' tokens and each token of their drafts, with bonuses."""
     boosts = [row.question.boost for row in rows]
     if all(boost is None for boost in boosts):

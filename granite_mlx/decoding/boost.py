@@ -72,7 +72,10 @@ class TermBoost:
         self._longest = 0
         self._parts: dict[int, bool] = {}
         for spelling, bonus in bonuses:
-            for tree, ids in ((self._spaced, encode(f" {spelling}")), (self._bare, encode(spelling))):
+            for tree, ids in (
+                (self._spaced, encode(f" {spelling}")),
+                (self._bare, encode(spelling)),
+            ):
                 tree.add(ids, bonus)
                 self._longest = max(self._longest, len(ids))
 

@@ -86,8 +86,9 @@ def test_every_option_reaches_the_model(
     )
     options = (
         f"-m demo --revision v1 --dtype float16 -k Erik --keyword Kubernetes "
-        f"--keywords-file {terms} --keyword-boost 2.5 --language French --punctuate --temperature 0.5 --top-p 0.9 "
-        f"--seed 7 --max-new-tokens 99 --guard off --start 1:30 --end 0:02:00.5 --to en "
+        f"--keywords-file {terms} --keyword-boost 2.5 --language French --punctuate "
+        f"--temperature 0.5 --top-p 0.9 --seed 7 --max-new-tokens 99 "
+        f"--guard off --start 1:30 --end 0:02:00.5 --to en "
         f"--batch-size 3 --channels separate --ranges {parts}"
     )
     assert run("translate", *options.split(), path).code == 0
