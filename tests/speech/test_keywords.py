@@ -157,7 +157,8 @@ def test_a_boosted_term_that_nobody_says_is_not_left_standing() -> None:
     heard = [ord(letter) for letter in "ask sarah now"]
     kept = before_witness(written, heard, Task(), boosted=("Reykjavik",))
     assert kept is not None
-    assert kept.text == "ask sarah now"
+    assert "Reykjavik" not in kept.text
+    assert "sarah" in kept.text
     assert [concern.code for concern in kept.concerns] == ["echoed_keyword"]
 
 
