@@ -16,11 +16,12 @@ import numpy as np
 
 from granite_mlx.audio.features import FeatureConfig, encoder_input
 from granite_mlx.audio.files import SAMPLE_RATE
-from granite_mlx.biasing.prompting import Choose
+from granite_mlx.biasing.prompting import Choice, Choose
 from granite_mlx.ctc.greedy import greedy_labels, greedy_text, spelt
 from granite_mlx.ctc.hearing import Hearing, highest_entropy
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.batch import Question, answers
+from granite_mlx.decoding.boost import TermBoost
 from granite_mlx.decoding.budget import answer_rate, token_budget
 from granite_mlx.decoding.drafts import TextDraft
 from granite_mlx.decoding.generate import Generated
@@ -56,7 +57,8 @@ class Asked:
         with_evidence: whether the answer tells what head and decoder thought of it.
         guarded: whether an answer that goes round in circles is asked again, and none is asked
             for where the head hears nothing.
-        choose: which keywords the prompt holds, from the head's logits; None takes all.
+        choose: which keywords the prompt holds and which ones the decoder is nudged to, from the
+            head's logits; None takes all and nudges to none.
     """
 
     samples: np.ndarray
@@ -90,12 +92,14 @@ class Heard:
         audio: (n_audio, H) audio tokens.
         hearing: what drafts are made of; None without drafts.
         task: what the decoder is asked, with the keywords of its prompt.
+        boosts: keywords and their bonuses while it writes.
     """
 
     audio: mx.array
     hearing: Hearing | None
     witness: Witness
     task: Task
+    boosts: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,14 @@ class Answered:
     """The tokens of an answer, of which there might have been `budget`.
 
     Where evidence was asked for they have log-probabilities, if the decoder has seen them. `task`
-    has the keywords of the prompt.
+    has the keywords of the prompt, `boosted` are those that had a bonus.
     """
 
     generated: Generated
     budget: int
     witness: Witness = field(compare=False)
     task: Task
+    boosted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -130,10 +135,10 @@ class Recogniser:
         order = sorted(range(len(askeds)), key=lambda n: -len(askeds[n].samples))
         done: dict[int, Answered] = {}
         asking: list[tuple[int, Question]] = []
-        known: dict[int, tuple[Witness, Task]] = {}
+        known: dict[int, tuple[Witness, Task, tuple[str, ...]]] = {}
 
         def loop_guard(n: int) -> LoopGuard:
-            witness, task = known[n]
+            witness, task, _ = known[n]
             return LoopGuard(witness.labels, task, self.tokenizer)
 
         def questions() -> Iterator[Question]:
@@ -141,7 +146,7 @@ class Recogniser:
             for group in groups(lengths, n_rows):
                 members = [order[place] for place in group]
                 for n, one in zip(members, self._hear([askeds[n] for n in members]), strict=True):
-                    known[n] = one.witness, one.task
+                    known[n] = one.witness, one.task, tuple(term for term, _ in one.boosts)
                     question, text = self._question(askeds[n], one)
                     if askeds[n].guarded:
                         question = loop_guard(n).watched(question)
@@ -194,15 +199,17 @@ class Recogniser:
                 is_relaxed = asked.speculative == "relaxed"
                 hearing = Hearing(text, highest_entropy(logits) if is_relaxed else math.inf)
             n_audio = -(-n // self.config.window_size) * self.config.n_queries
-            yield Heard(audio[row, :n_audio], hearing, witness, self._chosen(asked, logits))
+            choice = self._chosen(asked, logits)
+            task = replace(asked.task, keywords=choice.keywords)
+            yield Heard(audio[row, :n_audio], hearing, witness, task, choice.boosts)
 
-    def _chosen(self, asked: Asked, logits: mx.array) -> Task:
-        """The task with the keywords of its prompt, from (T, n_labels) logits of the head."""
+    def _chosen(self, asked: Asked, logits: mx.array) -> Choice:
+        """The keywords of a recording, from (T, n_labels) logits of the head."""
         if asked.choose is None:
-            return asked.task
-        keywords = asked.choose(np.array(logits.astype(mx.float32)))
+            return Choice(asked.task.keywords)
+        choice = asked.choose(np.array(logits.astype(mx.float32)))
         self.checkpoint()
-        return replace(asked.task, keywords=keywords)
+        return choice
 
     def _drafted(self, witness: Witness, frames: mx.array, mid_logits: mx.array) -> str:
         """What a draft begins with: the second head's text where there is one."""
@@ -241,9 +248,13 @@ class Recogniser:
             n_most = max(n_most, n_tokens)  # an answer that is asked again begins anew
             asked.report(ENCODED + (1 - ENCODED) * n_most / budget)
 
+        boost = None
+        if heard.boosts:
+            boost = TermBoost(heard.boosts, self.tokenizer.encode, self.tokenizer.decode)
         asking = partial(
-            Question, prompt, budget, on_tokens=on_tokens, with_log_probs=asked.with_evidence
-        )
+            Question, prompt, budget, boost=boost, on_tokens=on_tokens,
+            with_log_probs=asked.with_evidence,
+        )  # fmt: skip
         if hearing is None:
             return asking(sampler=asked.sampler), None
         # Between a prompt that ends with "ASSISTANT:" and its answer there is a space.
@@ -254,7 +265,7 @@ class Recogniser:
             return asking(draft=draft), None
         # IBM's three steps: a text that the head is sure of stands; what the decoder finds likely
         # of another one, looked at as a whole, stands; behind that the decoder writes on.
-        plain = not (task.punctuate or task.keywords or task.tags)
+        plain = not (task.punctuate or task.keywords or task.tags or boost)
         text = hearing.text if hearing.is_sure and plain else None
         return asking(draft=draft, first_draft=budget, first_rule=likely()), text
 
