@@ -95,7 +95,8 @@ def stretches(usual: Task, ranges: Sequence[Range]) -> tuple[Stretch, ...]:
     for one in sorted(ranges, key=lambda one: one.start_s):
         if one.start_s < until_s:
             raise ValueError(
-                f"ranges overlap: one begins at {one.start_s:g} s, another ends at {until_s:g} s."
+                f"ranges overlap: one begins at {one.start_s:g} s, another ends at "
+                f"{'the end of the recording' if until_s == math.inf else f'{until_s:g} s'}."
             )
         found.append(Stretch(one.start_s, one.task(usual)))
         until_s = math.inf if one.end_s is None else one.end_s
