@@ -13,6 +13,10 @@ from granite_mlx.decoding.languages import spoken_language, translation_pair
 from granite_mlx.decoding.prompts import Task
 
 
+SHORTEST_S = 0.04
+"""What is shorter gives the encoder less than two frames, and its sound would be lost."""
+
+
 @dataclass(frozen=True)
 class Range:
     """From `start_s` to `end_s` of a recording, what differs from the rest.
@@ -45,6 +49,11 @@ class Range:
         if self.end_s is not None and not self.end_s > self.start_s:
             raise ValueError(
                 f"a range's end_s must be later than its start_s={self.start_s}, not {self.end_s}."
+            )
+        if self.end_s is not None and self.end_s - self.start_s < SHORTEST_S:
+            raise ValueError(
+                f"a range from {self.start_s:g} s to {self.end_s:g} s is too short to hold a word: "
+                f"make it at least {SHORTEST_S:g} s."
             )
         # Read once: an iterator would be empty the second time.
         if self.keywords is not None:

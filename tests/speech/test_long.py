@@ -191,6 +191,7 @@ def test_a_range_knows_what_a_call_knows(model: GraniteSpeech) -> None:
         (lambda: [Range(0, language="fr", to="de")], LanguageError, "German"),
         (lambda: [Range(0, keywords="Ada")], TypeError, "list of terms"),
         (lambda: [Range(0, 5), Range(4, 6)], ValueError, "overlap"),
+        (lambda: [Range(2, 2.005)], ValueError, "too short to hold a word"),
         (lambda: [Range(0), Range(4, 6)], ValueError, "ends at the end of the recording"),
         (lambda: [(0, 5)], TypeError, "Range"),
     ],
