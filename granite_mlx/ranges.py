@@ -12,7 +12,6 @@ from granite_mlx.biasing.terms import Entry, Keywords, read_keywords
 from granite_mlx.decoding.languages import spoken_language, translation_pair
 from granite_mlx.decoding.prompts import Task
 
-
 SHORTEST_S = 0.04
 """What is shorter gives the encoder less than two frames, and its sound would be lost."""
 
