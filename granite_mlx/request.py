@@ -87,7 +87,9 @@ class Progress:
         self._on_progress = on_progress
 
     def report(self, fraction: float) -> None:
-        """Of the whole recording, what is done."""
+        """Of the whole recording, what is done; that all is done is told once."""
+        if self.fraction >= 1:
+            return
         self.fraction = max(self.fraction, fraction)
         if self._on_progress is None:
             return

@@ -117,7 +117,8 @@ class GraniteSpeech(LoadedModel):
             segments: where to cut; None takes what suits the model.
             batch_size: the most segments that are worked on at once. Each takes memory for its
                 keys and values: 160 kB a token for IBM's model in float32, half of it in bfloat16.
-            cancel: stops the work from any thread; this call then raises `Cancelled`.
+            cancel: stops the work from any thread; this call then raises `Cancelled` and returns
+                nothing (`stream` has given what was final). `except Exception` does not catch it.
             on_progress: called with a fraction from 0 to 1, on the MLX thread or the caller's.
 
         Raises:
@@ -169,8 +170,10 @@ class GraniteSpeech(LoadedModel):
         the recording is opened when the first segment is asked for. Damage behind a complete
         segment raises AudioError behind the last one.
         """
-        task = transcription(keywords, language, punctuate, speakers, word_times)
-        if to is not None:
+        if to is None:
+            task = transcription(keywords, language, punctuate, speakers, word_times)
+        else:
+            transcription(None, language, punctuate, speakers, word_times)  # checks the options
             task = _translation(to, language, punctuate, keywords)
         request = self._request(
             task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),

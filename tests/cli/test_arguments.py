@@ -290,6 +290,7 @@ def test_a_keyword_that_cannot_be_one(
         (f'[{{"start": 1{"0" * 400}}}]', "range 1: "),
         ('[{"start": 0, "punctuate": "yes"}]', "range 1: punctuate must be true or false"),
         ('[{"start": 0}, {"start": 2, "end": 4}]', ": ranges overlap: "),
+        ('[{"start": 0, "to": "fr", "to": "de"}]', ": 'to' stands twice in one object."),
     ],
 )
 def test_ranges_that_make_no_sense(
