@@ -223,7 +223,7 @@ def _side_by_side(
     """Two cues that meet: the earlier one leaves when the later comes.
 
     Where two speak at a time, whose words end at `spoken_until_ms` at the earlier, it stays for its
-    share of the time that there is for both, by what there is to read; each has `least_ms`, or half.
+    share of the time for both, by what there is to read; each has `least_ms`, or half of it.
     """
     start_ms = max(after.start_ms, before.start_ms)
     gap_ms = start_ms - before.end_ms
