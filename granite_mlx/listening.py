@@ -1,7 +1,8 @@
 """From recordings of any length to their segments: the whole path, in numbered steps.
 
 `Listener.listen` is that path. Reading and splitting run on the caller's thread, what MLX computes
-on its own one; in memory are the pieces of one batch and the splitters' look-ahead.
+on its own one, together with the pieces of other callers; in memory are the pieces of one batch and
+the splitters' look-ahead.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from granite_mlx.model.family import Family
 from granite_mlx.reading import Reading, Spoken
 from granite_mlx.recognition import Answered, Asked, Recogniser
 from granite_mlx.request import Progress, Request
+from granite_mlx.running import Checkpoint
+from granite_mlx.scheduling import Scheduler
 from granite_mlx.segments.letters import Letters
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 from granite_mlx.writing import written
 
 READ_AHEAD = 4
 """Pieces in memory, in batches: some are long and some short, and like goes with like."""
-
-Checkpoint = Callable[[], None]
 
 
 class Listening:
@@ -77,6 +78,7 @@ class Listener:
     family: Family
     tokenizer: SpeechTokenizer
     thread: MLXThread
+    scheduler: Scheduler
     recogniser: Callable[[Checkpoint], Recogniser]
 
     def listen(
@@ -92,7 +94,7 @@ class Listener:
         #    pieces that end where somebody pauses, about 30 s at most.
         pieces = _Pieces(one for listening in listenings for one in listening.pieces())
         behind = list(listenings)
-        for batch in pieces.batches(n_first, READ_AHEAD * n_rows):
+        for batch in pieces.batches(n_first, lambda: self._most_pieces(n_rows)):
             # 2. Pieces to features, to frames, to audio tokens, to the tokens of the answers.
             answers = self._answers(batch, n_rows)
 
@@ -112,6 +114,10 @@ class Listener:
         for listening in behind:
             yield self._finished(listening)
 
+    def _most_pieces(self, n_rows: int) -> int:
+        """In memory: callers share the room, so that it does not grow with their number."""
+        return max(1, READ_AHEAD * n_rows // max(1, self.scheduler.n_callers))
+
     def _finished(self, listening: Listening) -> tuple[Listening, list[Segment]]:
         last = listening.assembly.finish()
         listening.is_complete = True
@@ -124,33 +130,19 @@ class Listener:
     def _answers(
         self, batch: Sequence[tuple[Listening, Spoken]], n_rows: int
     ) -> list[Answered | Exception]:
-        """The answers to a batch; where it fails, to each piece alone, or why that one failed."""
-        try:
-            return [*self._run(batch, n_rows)]
-        except Exception as error:
-            self._raise_if_meant(batch, error)
-            if len(batch) == 1:
-                return [error]
-        alone: list[Answered | Exception] = []
-        for one in batch:
-            alone += self._answers([one], 1)
-        return alone
+        """The answers to a batch, or why a piece of it failed."""
+        tokens = {id(one.request.cancel): one.request.cancel for one, _ in batch}.values()
 
-    def _raise_if_meant(self, batch: Sequence[tuple[Listening, Spoken]], error: Exception) -> None:
-        if any(listening.progress.raised is error for listening, _ in batch):
-            raise error
-
-    def _run(self, batch: Sequence[tuple[Listening, Spoken]], n_rows: int) -> list[Answered]:
-        def checkpoint() -> None:
-            for listening in {id(one): one for one, _ in batch}.values():
-                listening.checkpoint()
+        def check() -> None:
+            for token in tokens:
+                token.check()
 
         reports = _reports(batch)
         asked = [
             self._asked(listening.request, spoken, report)
             for (listening, spoken), report in zip(batch, reports, strict=True)
         ]
-        return self.thread.run(self._answer, asked, n_rows, checkpoint)
+        return self.scheduler.answer(asked, n_rows, check)
 
     def _asked(self, request: Request, spoken: Spoken, report: Callable[[float], None]) -> Asked:
         def prompt(task: Task) -> str:
@@ -164,12 +156,6 @@ class Listener:
             request.max_new_tokens, drafts, report, is_timed, request.guarded,
             chooser(spoken.task, request.keywords_per_prompt),
         )  # fmt: skip
-
-    def _answer(
-        self, askeds: Sequence[Asked], n_rows: int, checkpoint: Checkpoint
-    ) -> list[Answered]:
-        """The second step, on the MLX thread."""
-        return self.recogniser(checkpoint).answer(askeds, n_rows)
 
     def _written(
         self, listening: Listening, spoken: Spoken, answered: Answered
@@ -193,13 +179,15 @@ class _Pieces:
         self._pieces = pieces
         self._ahead: list[tuple[Listening, Spoken]] = []
 
-    def batches(self, n_first: int, n_most: int) -> Iterator[list[tuple[Listening, Spoken]]]:
-        """Twice as many each time, so that the first segments come soon."""
+    def batches(
+        self, n_first: int, most: Callable[[], int]
+    ) -> Iterator[list[tuple[Listening, Spoken]]]:
+        """Twice as many each time, so that the first segments come soon, up to `most`."""
         n = n_first
         while batch := [*self._ahead, *islice(self._pieces, n - len(self._ahead))]:
             self._ahead = []
             yield batch
-            n = min(2 * n, n_most)
+            n = min(2 * n, most())
 
     def next_of(self) -> Listening | None:
         """The recording that the next piece belongs to: it is read for that. None at the end."""

@@ -301,7 +301,7 @@ class GraniteSpeech(LoadedModel):
         Arguments and errors as in `transcribe`; `max_duration_s` is the longest it hears. Letters
         beyond Latin-1 are missing.
         """
-        _ = self.network  # nothing is read for a closed model
+        self._check_open()
         samples = load_audio(
             audio,
             sample_rate=sample_rate,
@@ -311,7 +311,10 @@ class GraniteSpeech(LoadedModel):
         )
         if silence(samples) is not None:
             return ""
-        return self._thread.run(self._recogniser(self._thread.checkpoint).spell, samples)
+        return self._thread.run(self._spell, samples)
+
+    def _spell(self, samples: np.ndarray) -> str:
+        return self._recogniser(self._thread.checkpoint).spell(samples)
 
     def _request(
         self,
@@ -346,7 +349,7 @@ class GraniteSpeech(LoadedModel):
         )  # fmt: skip
 
     def _listening(self, request: Request) -> Listening:
-        _ = self.network  # nothing is read for a closed model
+        self._check_open()
         return Listening(request, self._listener)
 
     def _transcript(self, request: Request, n_rows: int) -> Transcript:
