@@ -20,7 +20,7 @@ from granite_mlx import (
     SegmentLimits,
 )
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
-from granite_mlx.recognition import Answered, Asked, Recogniser
+from granite_mlx.recognition import Asked, Prepared, Recogniser
 
 from ..segments.sounds import silence, speech
 from .asking import RATE, codes
@@ -207,14 +207,14 @@ def test_ranges_that_make_no_sense(
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The third stretch of speech cannot be recognised."""
-    answer = Recogniser.answer
+    prepared = Recogniser.prepared
 
-    def answer_some(self: Recogniser, askeds: Sequence[Asked], n_rows: int = 1) -> list[Answered]:
+    def prepare_some(self: Recogniser, askeds: Sequence[Asked]) -> list[Prepared]:
         if any(3 * RATE <= len(one.samples) <= 3.7 * RATE for one in askeds):
             raise RuntimeError("out of memory")
-        return answer(self, askeds, n_rows)
+        return prepared(self, askeds)
 
-    monkeypatch.setattr(Recogniser, "answer", answer_some)
+    monkeypatch.setattr(Recogniser, "prepared", prepare_some)
 
 
 @pytest.mark.usefixtures("failing")
