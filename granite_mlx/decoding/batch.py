@@ -223,7 +223,7 @@ class Rows:
 
     def step(self) -> None:
         """Every row gets at least one token, unless one of them is done."""
-        if any(row.is_done for row in self.rows):
+        if not self.rows or any(row.is_done for row in self.rows):
             return
         lengths = [row.pace.length(len(self.rows)) for row in self.rows]
         drafts = [row.propose(n) if n else [] for row, n in zip(self.rows, lengths, strict=True)]
