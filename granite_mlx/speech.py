@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from granite_mlx.asynchronous import awaited
 from granite_mlx.audio.files import AudioSource, load_audio
 from granite_mlx.audio.stream import Part
 from granite_mlx.biasing.terms import Entry, read_keywords
@@ -42,8 +44,8 @@ from granite_mlx.transcript import Segment, Transcript
 class GraniteSpeech(LoadedModel):
     """A loaded model. Its methods may be called from any thread.
 
-    Recordings are read on the caller's thread; what MLX computes runs on one thread, for one
-    caller at a time.
+    Recordings are read on the caller's thread; what MLX computes runs on one thread, where the
+    segments of all callers are decoded in one batch.
 
     Made by `granite_mlx.load`. A ``with`` block, or `close`, frees its memory. `model_id` is
     "demo", a Hugging Face id, or the folder as it was given; `family` decides what the model is
@@ -287,6 +289,20 @@ class GraniteSpeech(LoadedModel):
             on_progress, False, is_guarded(guard),
         )  # fmt: skip
         return self._transcript(request, checked_batch_size(batch_size))
+
+    async def transcribe_async(
+        self, audio: AudioSource, *, cancel: CancelToken | None = None, **options: Any
+    ) -> Transcript:
+        """`transcribe`, awaited; its options and errors. A cancelled task stops the work."""
+        return await awaited(lambda token: self.transcribe(audio, cancel=token, **options), cancel)
+
+    async def translate_async(
+        self, audio: AudioSource, *, to: str, cancel: CancelToken | None = None, **options: Any
+    ) -> Transcript:
+        """`translate`, likewise."""
+        return await awaited(
+            lambda token: self.translate(audio, to=to, cancel=token, **options), cancel
+        )
 
     def ctc_text(
         self,

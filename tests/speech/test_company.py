@@ -1,5 +1,6 @@
 """Many callers of one model: each gets what it would get alone, and nobody waits for ever."""
 
+import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -103,3 +104,34 @@ def test_a_closed_model_says_so(folder: Any) -> None:
     model.close()
     with pytest.raises(RuntimeError, match="closed"):
         model.transcribe(SECOND, sample_rate=RATE)
+
+
+def test_awaited(model: GraniteSpeech, listen: Listen) -> None:
+    wanted = listen()
+
+    async def several() -> list[Any]:
+        options = {"sample_rate": RATE, "max_new_tokens": 12}
+        return await asyncio.gather(*[model.transcribe_async(SECOND, **options) for _ in range(5)])
+
+    assert asyncio.run(several()) == [wanted] * 5
+
+
+def test_a_cancelled_task_stops_the_work(model: GraniteSpeech, listen: Listen) -> None:
+    begun, steps = threading.Event(), []
+
+    def on_progress(fraction: float) -> None:
+        steps.append(fraction)
+        begun.set()
+
+    async def cancelled() -> None:
+        options = {"sample_rate": RATE, "max_new_tokens": 400, "on_progress": on_progress}
+        task = asyncio.create_task(model.transcribe_async(SECOND, **options))
+        await asyncio.to_thread(begun.wait, 60)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    n_steps = len(steps)
+    assert listen().text
+    assert len(steps) == n_steps < 300
