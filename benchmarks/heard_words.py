@@ -87,8 +87,9 @@ def _listen(model: GraniteSpeech, recordings: Sequence[Spoken]) -> list[Heard]:
     heard = []
     for one, answered in zip(recordings, recogniser.answer(asked, BATCH_SIZE), strict=True):
         ids, log_probs = answered.generated.ids, answered.generated.log_probs
-        assert log_probs is not None
         assert answered.witness.ctc_logits is not None
+        if log_probs is None:  # the decoder was not asked, or its text did not stand
+            ids, log_probs = (), ()
         by_word = word_log_probs([tokenizer.decode([token]) for token in ids], log_probs)
         words = tuple(tokenizer.decode(ids).split())
         heard.append(Heard(one, words, tuple(by_word), answered.witness.ctc_logits))

@@ -29,4 +29,4 @@ class CancelToken:
     def check(self) -> None:
         """Called by the work between its steps: raises `Cancelled` once somebody has stopped it."""
         if self._event.is_set():
-            raise Cancelled
+            raise Cancelled("stopped by its CancelToken.")

@@ -27,7 +27,11 @@ LONGEST_WAIT_AT_EXIT_S = 5.0
 
 
 class Cancelled(BaseException):
-    """Raised on the worker at its next checkpoint once the caller no longer waits."""
+    """Raised at the work's next step once a `CancelToken` or its caller has stopped it.
+
+    A BaseException, as KeyboardInterrupt and asyncio's CancelledError are: nothing failed, so what
+    tries a failed batch again, or notes an error beside its recording, must not catch it.
+    """
 
 
 class MLXThread:
@@ -85,7 +89,7 @@ class MLXThread:
     def checkpoint(self) -> None:
         """Called by the work between steps: raises `Cancelled` if nobody waits for it any more."""
         if self._exiting or (self._at_hand is not None and self._at_hand.abandoned):
-            raise Cancelled
+            raise Cancelled("stopped: its caller no longer waits.")
 
     def _check_process(self) -> None:
         if os.getpid() != self._process_id:

@@ -154,7 +154,7 @@ class Listener:
         return Asked(
             spoken.piece.samples, prompt, spoken.task, request.new_sampler(),
             request.max_new_tokens, drafts, report, is_timed, request.guarded,
-            chooser(spoken.task, request.keywords_per_prompt),
+            chooser(spoken.task, request.keywords_per_prompt, request.keyword_boost),
         )  # fmt: skip
 
     def _written(

@@ -5,6 +5,7 @@ Nothing heavy is imported here: `granite-mlx --help` needs them.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Literal
 
 Channels = Literal["mixed", "separate"]
@@ -16,6 +17,9 @@ Guard = Literal["on", "off"]
 """Whether the guard looks at an answer. What it does is in `decoding/guard.py` and `retries.py`."""
 
 GUARD: tuple[Guard, ...] = ("on", "off")
+
+HIGHEST_BOOST = 20.0
+"""Nats: a token that the decoder finds a billion times less probable than another would win."""
 
 BATCH_SIZE = 8
 """Segments that are worked on at once."""
@@ -36,6 +40,15 @@ def is_guarded(guard: str) -> bool:
     if guard not in GUARD:
         raise ValueError(f"guard must be on or off, not {guard!r}.")
     return guard == "on"
+
+
+def checked_boost(boost: float) -> float:
+    """TypeError or ValueError for what is no number from 0 to `HIGHEST_BOOST`."""
+    if isinstance(boost, bool) or not isinstance(boost, Real):
+        raise TypeError(f"keyword_boost must be a number, not {boost!r}.")
+    if not 0.0 <= boost <= HIGHEST_BOOST:
+        raise ValueError(f"keyword_boost must be from 0 to {HIGHEST_BOOST:g}, not {boost}.")
+    return float(boost)
 
 
 def checked_batch_size(batch_size: int) -> int:

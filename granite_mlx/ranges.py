@@ -12,6 +12,9 @@ from granite_mlx.biasing.terms import Entry, Keywords, read_keywords
 from granite_mlx.decoding.languages import spoken_language, translation_pair
 from granite_mlx.decoding.prompts import Task
 
+SHORTEST_S = 0.04
+"""What is shorter gives the encoder less than two frames, and its sound would be lost."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -45,6 +48,11 @@ class Range:
         if self.end_s is not None and not self.end_s > self.start_s:
             raise ValueError(
                 f"a range's end_s must be later than its start_s={self.start_s}, not {self.end_s}."
+            )
+        if self.end_s is not None and self.end_s - self.start_s < SHORTEST_S:
+            raise ValueError(
+                f"a range from {self.start_s:g} s to {self.end_s:g} s is too short to hold a word: "
+                f"make it at least {SHORTEST_S:g} s."
             )
         # Read once: an iterator would be empty the second time.
         if self.keywords is not None:
@@ -95,7 +103,8 @@ def stretches(usual: Task, ranges: Sequence[Range]) -> tuple[Stretch, ...]:
     for one in sorted(ranges, key=lambda one: one.start_s):
         if one.start_s < until_s:
             raise ValueError(
-                f"ranges overlap: one begins at {one.start_s:g} s, another ends at {until_s:g} s."
+                f"ranges overlap: one begins at {one.start_s:g} s, another ends at "
+                f"{'the end of the recording' if until_s == math.inf else f'{until_s:g} s'}."
             )
         found.append(Stretch(one.start_s, one.task(usual)))
         until_s = math.inf if one.end_s is None else one.end_s

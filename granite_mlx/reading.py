@@ -18,6 +18,7 @@ from granite_mlx.errors import AudioError
 from granite_mlx.ranges import Stretch
 from granite_mlx.request import Progress, Request, silence
 from granite_mlx.segments.splitter import Hear, Piece, Splitter
+from granite_mlx.segments.tones import is_tone
 from granite_mlx.transcript import TranscriptWarning
 
 REPORT_SAMPLES = 10 * SAMPLE_RATE
@@ -119,7 +120,8 @@ class Reading:
 
     def _said(self, pieces: Iterator[Spoken]) -> Iterator[Spoken]:
         for spoken in pieces:
-            if silence(spoken.piece.samples) is None:
+            samples = spoken.piece.samples
+            if silence(samples) is None and (spoken.piece.overlaps or not is_tone(samples)):
                 self._n_pieces += 1
                 yield spoken
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from granite_mlx.audio.features import FeatureConfig, encoder_input
 from granite_mlx.audio.files import SAMPLE_RATE
-from granite_mlx.biasing.prompting import Choose
+from granite_mlx.biasing.prompting import Choice, Choose
 from granite_mlx.ctc.greedy import greedy_labels, greedy_text, spelt
 from granite_mlx.ctc.hearing import Hearing, highest_entropy
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.batch import Question
+from granite_mlx.decoding.boost import TermBoost
 from granite_mlx.decoding.budget import answer_rate, token_budget
 from granite_mlx.decoding.drafts import TextDraft
 from granite_mlx.decoding.generate import Generated
@@ -50,7 +51,8 @@ class Asked:
         with_evidence: whether the answer tells what head and decoder thought of it.
         guarded: whether an answer that goes round in circles is asked again, and none is asked
             for where the head hears nothing.
-        choose: which keywords the prompt holds, from the head's logits; None takes all.
+        choose: which keywords the prompt holds and which ones the decoder is nudged to, from the
+            head's logits; None takes all and nudges to none.
         is_wanted: whether somebody still waits for the answer.
     """
 
@@ -86,12 +88,14 @@ class Heard:
         audio: (n_audio, H) audio tokens.
         hearing: what drafts are made of; None without drafts.
         task: what the decoder is asked, with the keywords of its prompt.
+        boosts: keywords and their bonuses while it writes.
     """
 
     audio: mx.array
     hearing: Hearing | None
     witness: Witness
     task: Task
+    boosts: tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +106,7 @@ class Prepared:
     text: str | None
     witness: Witness
     task: Task
+    boosted: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -109,13 +114,14 @@ class Answered:
     """The tokens of an answer, of which there might have been `budget`.
 
     Where evidence was asked for they have log-probabilities, if the decoder has seen them. `task`
-    has the keywords of the prompt.
+    has the keywords of the prompt, `boosted` are those that had a bonus.
     """
 
     generated: Generated
     budget: int
     witness: Witness = field(compare=False)
     task: Task
+    boosted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,8 @@ class Recogniser:
                 question = self._loop_guard(heard.witness, heard.task).watched(question)
                 # Where nothing is heard, the decoder can only make something up.
                 text = text if heard.witness.labels else ""
-            prepared.append(Prepared(question, text, heard.witness, heard.task))
+            boosted = tuple(term for term, _ in heard.boosts)
+            prepared.append(Prepared(question, text, heard.witness, heard.task, boosted))
         return prepared
 
     def settled(self, prepared: Prepared, generated: Generated | None) -> Answered:
@@ -150,7 +157,7 @@ class Recogniser:
         else:
             guard = self._loop_guard(prepared.witness, prepared.task)
             generated = guard.settled(generated, budget)
-        return Answered(generated, budget, prepared.witness, prepared.task)
+        return Answered(generated, budget, prepared.witness, prepared.task, prepared.boosted)
 
     def _loop_guard(self, witness: Witness, task: Task) -> LoopGuard:
         return LoopGuard(witness.labels, task, self.tokenizer)
@@ -187,15 +194,17 @@ class Recogniser:
                 is_relaxed = asked.speculative == "relaxed"
                 hearing = Hearing(text, highest_entropy(logits) if is_relaxed else math.inf)
             n_audio = -(-n // self.config.window_size) * self.config.n_queries
-            yield Heard(audio[row, :n_audio], hearing, witness, self._chosen(asked, logits))
+            choice = self._chosen(asked, logits)
+            task = replace(asked.task, keywords=choice.keywords)
+            yield Heard(audio[row, :n_audio], hearing, witness, task, choice.boosts)
 
-    def _chosen(self, asked: Asked, logits: mx.array) -> Task:
-        """The task with the keywords of its prompt, from (T, n_labels) logits of the head."""
+    def _chosen(self, asked: Asked, logits: mx.array) -> Choice:
+        """The keywords of a recording, from (T, n_labels) logits of the head."""
         if asked.choose is None:
-            return asked.task
-        keywords = asked.choose(np.array(logits.astype(mx.float32)))
+            return Choice(asked.task.keywords)
+        choice = asked.choose(np.array(logits.astype(mx.float32)))
         self.checkpoint()
-        return replace(asked.task, keywords=keywords)
+        return choice
 
     def _drafted(self, witness: Witness, frames: mx.array, mid_logits: mx.array) -> str:
         """What a draft begins with: the second head's text where there is one."""
@@ -233,9 +242,12 @@ class Recogniser:
             n_most = max(n_most, n_tokens)  # an answer that is asked again begins anew
             asked.report(ENCODED + (1 - ENCODED) * n_most / budget)
 
+        boost = None
+        if heard.boosts:
+            boost = TermBoost(heard.boosts, self.tokenizer.encode, self.tokenizer.decode)
         asking = partial(
-            Question, prompt, budget, on_tokens=on_tokens, is_wanted=asked.is_wanted,
-            with_log_probs=asked.with_evidence,
+            Question, prompt, budget, boost=boost, on_tokens=on_tokens,
+            is_wanted=asked.is_wanted, with_log_probs=asked.with_evidence,
         )  # fmt: skip
         if hearing is None:
             return asking(sampler=asked.sampler), None
@@ -247,6 +259,6 @@ class Recogniser:
             return asking(draft=draft), None
         # IBM's three steps: a text that the head is sure of stands; what the decoder finds likely
         # of another one, looked at as a whole, stands; behind that the decoder writes on.
-        plain = not (task.punctuate or task.keywords or task.tags)
+        plain = not (task.punctuate or task.keywords or task.tags or boost)
         text = hearing.text if hearing.is_sure and plain else None
         return asking(draft=draft, first_draft=budget, first_rule=likely()), text

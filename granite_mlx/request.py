@@ -43,6 +43,7 @@ class Request:
         align: whether it is asked when each word is said.
         guarded: whether the guard looks at the answers.
         keywords_per_prompt: of longer lists, each segment's prompt holds a choice.
+        keyword_boost: the bonus, in nats, of each token of a term that may be said.
     """
 
     audio: AudioSource
@@ -59,6 +60,7 @@ class Request:
     align: bool = False
     guarded: bool = True
     keywords_per_prompt: int = TERMS_PER_PROMPT
+    keyword_boost: float = 0.0
 
     @property
     def task(self) -> Task:
@@ -85,7 +87,9 @@ class Progress:
         self._on_progress = on_progress
 
     def report(self, fraction: float) -> None:
-        """Of the whole recording, what is done."""
+        """Of the whole recording, what is done; that all is done is told once."""
+        if self.fraction >= 1:
+            return
         self.fraction = max(self.fraction, fraction)
         if self._on_progress is None:
             return

@@ -31,6 +31,7 @@ from granite_mlx.options import (
     Channels,
     Guard,
     checked_batch_size,
+    checked_boost,
     checked_channels,
     is_guarded,
     whole_number,
@@ -59,6 +60,7 @@ class GraniteSpeech(LoadedModel):
         *,
         sample_rate: int | None = None,
         keywords: Iterable[Entry] | Path | None = None,
+        keyword_boost: float = 0.0,
         language: str | None = None,
         punctuate: bool = False,
         speakers: bool = False,
@@ -88,6 +90,8 @@ class GraniteSpeech(LoadedModel):
                 list of aliases tells how it sounds: ("Siobhán", ["shivon"]). Of a list of more
                 than `keywords_per_prompt`, the model is given those that are like what the
                 encoder hears in a segment (docs/keywords.md).
+            keyword_boost: what is added, in nats, to the decoder's log-probability of each token
+                of a term that is like what the encoder hears; 0 is off (docs/keywords.md).
             language: the spoken language, by code or English name. It is noted in the result;
                 models after 4.0 are told it, 4.1 only when `punctuate` is set.
             punctuate: ask for punctuation and capital letters.
@@ -115,7 +119,8 @@ class GraniteSpeech(LoadedModel):
             segments: where to cut; None takes what suits the model.
             batch_size: the most segments that are worked on at once. Each takes memory for its
                 keys and values: 160 kB a token for IBM's model in float32, half of it in bfloat16.
-            cancel: stops the work from any thread; this call then raises `Cancelled`.
+            cancel: stops the work from any thread; this call then raises `Cancelled` and returns
+                nothing (`stream` has given what was final). `except Exception` does not catch it.
             on_progress: called with a fraction from 0 to 1, on the MLX thread or the caller's.
 
         Raises:
@@ -130,7 +135,7 @@ class GraniteSpeech(LoadedModel):
         request = self._request(
             task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
             max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
-            word_times == "aligned", is_guarded(guard),
+            word_times == "aligned", is_guarded(guard), keyword_boost,
         )  # fmt: skip
         return self._transcript(request, checked_batch_size(batch_size))
 
@@ -141,6 +146,7 @@ class GraniteSpeech(LoadedModel):
         to: str | None = None,
         sample_rate: int | None = None,
         keywords: Iterable[Entry] | Path | None = None,
+        keyword_boost: float = 0.0,
         language: str | None = None,
         punctuate: bool = False,
         speakers: bool = False,
@@ -166,13 +172,15 @@ class GraniteSpeech(LoadedModel):
         the recording is opened when the first segment is asked for. Damage behind a complete
         segment raises AudioError behind the last one.
         """
-        task = transcription(keywords, language, punctuate, speakers, word_times)
-        if to is not None:
+        if to is None:
+            task = transcription(keywords, language, punctuate, speakers, word_times)
+        else:
+            transcription(None, language, punctuate, speakers, word_times)  # checks the options
             task = _translation(to, language, punctuate, keywords)
         request = self._request(
             task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
             max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
-            word_times == "aligned", is_guarded(guard),
+            word_times == "aligned", is_guarded(guard), keyword_boost,
         )  # fmt: skip
         return self._segments(request, checked_batch_size(batch_size))
 
@@ -182,6 +190,7 @@ class GraniteSpeech(LoadedModel):
         *,
         sample_rate: int | None = None,
         keywords: Iterable[Entry] | Path | None = None,
+        keyword_boost: float = 0.0,
         language: str | None = None,
         punctuate: bool = False,
         speakers: bool = False,
@@ -234,6 +243,7 @@ class GraniteSpeech(LoadedModel):
             sampling=(temperature, top_p, seed), max_new_tokens=max_new_tokens,
             speculative=speculative, channels=channels, ranges=ranges, segments=segments,
             cancel=cancel, align=word_times == "aligned", guarded=is_guarded(guard),
+            keyword_boost=keyword_boost,
         )  # fmt: skip
         request(b"", on_progress=None)  # what is wrong with the options is no recording's error
         listenings = [
@@ -256,6 +266,7 @@ class GraniteSpeech(LoadedModel):
         to: str,
         sample_rate: int | None = None,
         keywords: Iterable[Entry] | Path | None = None,
+        keyword_boost: float = 0.0,
         language: str | None = None,
         punctuate: bool = False,
         temperature: float = 0.0,
@@ -286,7 +297,7 @@ class GraniteSpeech(LoadedModel):
         request = self._request(
             _translation(to, language, punctuate, keywords), audio, sample_rate, (start_s, end_s),
             (temperature, top_p, seed), max_new_tokens, "off", channels, ranges, segments, cancel,
-            on_progress, False, is_guarded(guard),
+            on_progress, False, is_guarded(guard), keyword_boost,
         )  # fmt: skip
         return self._transcript(request, checked_batch_size(batch_size))
 
@@ -348,6 +359,7 @@ class GraniteSpeech(LoadedModel):
         on_progress: Callable[[float], None] | None,
         align: bool,
         guarded: bool,
+        keyword_boost: float,
     ) -> Request:
         """Options, checked before any work."""
         new_sampler = partial(make_sampler, *sampling)
@@ -362,6 +374,7 @@ class GraniteSpeech(LoadedModel):
             audio, sample_rate, Part(*part_s), asked, new_sampler, max_new_tokens, drafts,
             (segments or self.segment_limits).within(limit_s), checked_channels(channels),
             cancel or CancelToken(), on_progress, align, guarded, self.keywords_per_prompt,
+            checked_boost(keyword_boost),
         )  # fmt: skip
 
     def _listening(self, request: Request) -> Listening:

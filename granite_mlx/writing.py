@@ -39,7 +39,9 @@ def written(
     answer, (start_s, end_s) = answered.generated, span_s
     segments = read_answer(tokenizer.decode(answer.ids).strip(), family, start_s, end_s)
     warnings = [*answer_warnings(answer, answered.budget, task, family, segments)]
-    kept = before_witness(segments, answered.witness.labels, task) if guarded else None
+    kept = None
+    if guarded:
+        kept = before_witness(segments, answered.witness.labels, task, answered.boosted)
     if kept is not None:
         is_whole = segments[0].text == kept.text
         segments = (Segment(start_s, end_s, kept.text),) if kept.text else ()
@@ -54,9 +56,14 @@ def written(
 
 
 def before_witness(
-    segments: tuple[Segment, ...], labels: Sequence[int], task: Task
+    segments: tuple[Segment, ...],
+    labels: Sequence[int],
+    task: Task,
+    boosted: Sequence[str] = (),
 ) -> Guarded | None:
     """What stands of a text that is one segment, before the labels that the head has heard.
+
+    The decoder was led to the keywords of the task and to those that are `boosted`.
 
     None where it is no witness: of turns of several speakers, of translations, and where it has
     no letters for what it hears.
@@ -66,8 +73,9 @@ def before_witness(
     if not knows_letters(labels):
         return None
     heard = spelt(labels)
-    kept = guarded(segments[0].text, heard, task.keywords)
-    return without_echoes(kept, heard, task.keywords, task.sounds_like) if task.keywords else kept
+    keywords = tuple(dict.fromkeys((*task.keywords, *boosted)))
+    kept = guarded(segments[0].text, heard, keywords)
+    return without_echoes(kept, heard, keywords, task.sounds_like) if keywords else kept
 
 
 def _word_log_probs(answer: Generated, tokenizer: SpeechTokenizer) -> list[float] | None:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from granite_mlx.biasing.common_words import SMALL, said_otherwise
 from granite_mlx.biasing.likeness import BY_LETTER, BY_SOUND, best_fit
 from granite_mlx.biasing.matching import Patterns
 from granite_mlx.biasing.readings import readings_of
@@ -23,17 +24,20 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 N_COMPARED = 600
 """Spellings that are compared sound by sound."""
 
-HIGHEST_COST = 0.2
+HIGHEST_COST = 0.22
 """Of each sound of a term, borders included, and its letters: above it a term is not heard."""
 
-RIVAL_MARGIN = 0.1
+RIVAL_MARGIN = 0.12
 """A term that costs so much more than another one in the same word is not said there."""
 
 BEGINNING_COST = 0.5
 """What a term costs however well it fits: of two that fit as well, the longer one is likelier."""
 
-LETTER_COST = 0.2
+LETTER_COST = 0.3
 """What other letters than the head's count, beside sounds: mostly it spells what it has learnt."""
+
+SMALL_COST = 0.1
+"""What a term costs more that ends in a word such as "in": it is like something in any sentence."""
 
 DECIMALS = 3
 """Costs are compared so exactly, so that the last bits of a sum decide nothing."""
@@ -65,29 +69,46 @@ class Index:
 
     def choose(self, logits: Array, n_most: int) -> tuple[str, ...]:
         """At most `n_most` terms that may be said, in their order; (T, n) logits of the head."""
-        likest = self.ranked(readings_of(logits))[:n_most]
-        return tuple(self.terms[place] for place in sorted(likest))
+        return self.in_order([*self.likely(logits)][:n_most])
 
-    def ranked(self, readings: Sequence[str]) -> list[int]:
-        """Places of the terms that are like some part of a reading, the likest first."""
+    def likely(self, logits: Array) -> dict[int, float]:
+        """Places of the terms that may be said, as `ranked`; (T, n) logits of the head."""
+        return self.ranked(readings_of(logits))
+
+    def in_order(self, places: Sequence[int]) -> tuple[str, ...]:
+        """Terms as they stand in the list."""
+        return tuple(self.terms[place] for place in sorted(places))
+
+    def ranked(self, readings: Sequence[str]) -> dict[int, float]:
+        """Places of the terms that are like some part of a reading, the likest first.
+
+        With each, how it stands beside its rivals in the same word: from 1, the best of them, to
+        0, which is `RIVAL_MARGIN` worse.
+        """
+        readings = list(dict.fromkeys([*readings, *map(said_otherwise, readings)]))
         said = [one for one in map(sounds, readings) if one]
         shortlist = self._shortlist(said)
         if not len(shortlist):
-            return []
+            return {}
         spoken = [self.sounds[n] for n in shortlist]
         spelt = [letters(self.spellings[n]) for n in shortlist]
         heard = best_fit(spoken, said, BY_SOUND)
         written = best_fit(spelt, [letters(one) for one in readings], BY_LETTER)
         lengths, widths = (np.array([len(one) for one in each]) for each in (spoken, spelt))
         unlike = heard.costs / lengths + LETTER_COST * written.costs / widths
+        unlike += SMALL_COST * heard.is_in(SMALL)
         keys = np.round(unlike + BEGINNING_COST / lengths, DECIMALS)
         order = np.lexsort((shortlist, keys))
         order = order[np.round(unlike[order], DECIMALS) <= HIGHEST_COST]
         # Where one term fits a word much better than another, that other one is not said there.
         best = np.full(heard.words.max() + 1, np.inf)
         np.minimum.at(best, heard.words[order], keys[order])
-        order = order[keys[order] <= best[heard.words[order]] + RIVAL_MARGIN]
-        return list(dict.fromkeys(self.owners[shortlist[order]].tolist()))
+        worse = (keys[order] - best[heard.words[order]]) / RIVAL_MARGIN
+        order, worse = order[worse <= 1], worse[worse <= 1]
+        found: dict[int, float] = {}
+        for place, one in zip(self.owners[shortlist[order]].tolist(), worse.tolist(), strict=True):
+            found[place] = max(found.get(place, 0.0), 1 - one)
+        return found
 
     def _shortlist(self, readings: Sequence[str]) -> Array:
         """Spellings worth a closer look."""

@@ -6,7 +6,7 @@ k, e and i) costs less than half of what p and m cost, and a vowel is lost soone
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -81,10 +81,16 @@ class Fit:
     Attributes:
         costs: (n,) float32.
         words: (n,) the number of the word in which that place ends.
+        last_words: (n,) that word, without borders.
     """
 
     costs: Array
     words: Array
+    last_words: Sequence[str] = ()
+
+    def is_in(self, words: Container[str]) -> Array:
+        """(n,) bool: whether a term's place ends in one of these words."""
+        return np.array([word in words for word in self.last_words], bool)
 
 
 def best_fit(terms: Sequence[str], readings: Sequence[str], costs_of: Costs) -> Fit:
@@ -92,7 +98,13 @@ def best_fit(terms: Sequence[str], readings: Sequence[str], costs_of: Costs) -> 
     fits = [fit(terms, reading, costs_of) for reading in readings]
     costs = np.stack([one.costs for one in fits])
     best, columns = costs.argmin(axis=0), np.arange(len(terms))
-    return Fit(costs[best, columns], np.stack([one.words for one in fits])[best, columns])
+    words = np.stack([one.words for one in fits])[best, columns]
+    parts = [reading.strip(BORDER).split(BORDER) for reading in readings]
+    last_words = [
+        parts[n][min(max(word - 1, 0), len(parts[n]) - 1)]
+        for n, word in zip(best, words, strict=True)
+    ]
+    return Fit(costs[best, columns], words, last_words)
 
 
 def fit(terms: Sequence[str], heard: str, costs_of: Costs) -> Fit:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from granite_mlx.decoding.prompts import Task
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.folder import read_object
 from granite_mlx.transcript import TranscriptWarning
+
+if TYPE_CHECKING:
+    from granite_mlx.biasing.choice import Index
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -24,17 +28,44 @@ TERMS_PER_PROMPT = 50
 MOST_PER_PROMPT = 1000
 KEY = "keywords_per_prompt"
 
-Choose = Callable[[Array], tuple[str, ...]]
-"""The character head's logits (T, n) of a segment -> the terms for its prompt."""
+MOST_BOOSTED = 200
+"""Terms; those behind them are the least like what is heard."""
 
 
-def chooser(task: Task, n_most: int) -> Choose | None:
-    """What chooses the terms of each segment's prompt; None where all of them fit."""
-    if len(task.keywords) <= n_most:
+@dataclass(frozen=True)
+class Choice:
+    """The terms of one segment.
+
+    Attributes:
+        keywords: for its prompt.
+        boosts: those that may be said, and the bonus of each; none where no boost was asked for.
+    """
+
+    keywords: tuple[str, ...]
+    boosts: tuple[tuple[str, float], ...] = ()
+
+
+Choose = Callable[[Array], Choice]
+"""The character head's logits (T, n) of a segment -> its terms."""
+
+
+def chooser(task: Task, n_most: int, boost: float = 0.0) -> Choose | None:
+    """What chooses the terms of each segment; None where all of them fit and none has a bonus."""
+    if not task.keywords or (len(task.keywords) <= n_most and not boost):
         return None
     from granite_mlx.biasing.choice import index_of  # which short lists do not need
 
-    return partial(index_of(task.keywords, task.sounds_like).choose, n_most=n_most)
+    return partial(_choice, index_of(task.keywords, task.sounds_like), n_most, boost)
+
+
+def _choice(index: Index, n_most: int, boost: float, logits: Array) -> Choice:
+    likely = index.likely(logits)
+    fits = len(index.terms) <= n_most
+    keywords = index.terms if fits else index.in_order([*likely][:n_most])
+    if not boost:
+        return Choice(keywords)
+    bonuses = ((index.terms[place], boost * part) for place, part in likely.items())
+    return Choice(keywords, tuple(islice(bonuses, MOST_BOOSTED)))
 
 
 def unsearchable(task: Task, n_most: int) -> TranscriptWarning | None:

@@ -15,7 +15,7 @@ from granite_mlx.cli.model import RecognitionOptions
 from granite_mlx.cli.times import seconds
 from granite_mlx.decoding.languages import language_code, spoken_language
 from granite_mlx.errors import LanguageError
-from granite_mlx.options import BATCH_SIZE, CHANNELS, GUARD, LARGEST_BATCH
+from granite_mlx.options import BATCH_SIZE, CHANNELS, GUARD, HIGHEST_BOOST, LARGEST_BATCH
 from granite_mlx.transcript import FORMATS, SubtitleOptions
 from granite_mlx.transcript.writers import SUBTITLE_FORMATS
 
@@ -55,6 +55,7 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
     given = read_keywords(arguments.keyword) + read_keywords(arguments.keywords_file)
     return RecognitionOptions(
         keywords=given.entries() or None,
+        keyword_boost=arguments.keyword_boost,
         language=arguments.language,
         punctuate=arguments.punctuate,
         temperature=arguments.temperature,
@@ -113,6 +114,14 @@ def probability(text: str) -> float:
     value = _number(text)
     if not 0.0 < value <= 1.0:
         raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return value
+
+
+def boost(text: str) -> float:
+    """A bonus of keywords, in nats."""
+    value = _number(text)
+    if not 0.0 <= value <= HIGHEST_BOOST:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {HIGHEST_BOOST:g}")
     return value
 
 
@@ -197,6 +206,14 @@ def _add_speech_arguments(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         type=Path,
         help="more terms, one a line; behind a tab, how it sounds; # begins a comment",
+    )
+    group.add_argument(
+        "--keyword-boost",
+        metavar="NATS",
+        type=boost,
+        default=0.0,
+        help="make the decoder likelier to write terms that sound like what is heard: 2 is a "
+        f"nudge, {HIGHEST_BOOST:g} the most (default: 0, off)",
     )
     group.add_argument(
         "--language",

@@ -15,12 +15,16 @@ from granite_mlx.transcript import Transcript
 
 @dataclass(frozen=True)
 class Asked:
-    """What all rows are asked alike. `offers_keywords`: the model is told a row's terms."""
+    """What all rows are asked alike.
+
+    `offers_keywords`: the model is told a row's terms, which get `keyword_boost`.
+    """
 
     speculative: Speculative
     guard: Guard
     punctuate: bool
     offers_keywords: bool
+    keyword_boost: float
     n_together: int
 
 
@@ -66,6 +70,7 @@ class ModelAsker:
             terms += row.keywords
         return RecognitionOptions(
             keywords=terms or None,
+            keyword_boost=self._asked.keyword_boost,
             language=row.language,
             punctuate=self._asked.punctuate,
             temperature=0.0,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from granite_mlx.cli.arguments import batch_size, count, seed, spoken, target
+from granite_mlx.cli.arguments import batch_size, boost, count, seed, spoken, target
 from granite_mlx.cli.eval_session import Session, Setup
 from granite_mlx.cli.exits import Exit
 from granite_mlx.cli.failures import UsageError
@@ -82,6 +82,9 @@ def _add_run_arguments(group: argparse._ArgumentGroup) -> None:
         "--without-keywords",
         action="store_true",
         help="do not tell the model a row's keywords; they are scored all the same",
+    )
+    group.add_argument(
+        "--keyword-boost", metavar="NATS", type=boost, default=0.0, help="as in transcribe"
     )
     group.add_argument(
         "--batch-size",
@@ -218,6 +221,7 @@ def settings_of(
         "guard": arguments.guard,
         "punctuate": arguments.punctuate,
         "without-keywords": arguments.without_keywords,
+        "keyword-boost": arguments.keyword_boost,
         "batch-size": arguments.batch_size,
     }
 

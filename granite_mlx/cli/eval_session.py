@@ -106,7 +106,7 @@ class Session:
         arguments = self._arguments
         asked = Asked(
             setup.speculative, arguments.guard, arguments.punctuate,
-            not arguments.without_keywords, arguments.batch_size,
+            not arguments.without_keywords, arguments.keyword_boost, arguments.batch_size,
         )  # fmt: skip
         pace = Pace(setup.name, len(rows), self._screen)
         asker = ModelAsker(model, asked, pace.show)

@@ -25,6 +25,7 @@ class RecognitionOptions(TypedDict):
     """The options of `GraniteSpeech` that the command line sets."""
 
     keywords: list[Entry] | None
+    keyword_boost: float
     language: str | None
     punctuate: bool
     temperature: float

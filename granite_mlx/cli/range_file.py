@@ -25,7 +25,10 @@ def read_ranges(path: Path) -> tuple[Range, ...]:
         UsageError: the file is no such list, or its ranges make no sense.
     """
     try:
-        listed = json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        listed = json.loads(text, object_pairs_hook=_once)
+    except _TwiceError as error:
+        raise UsageError(f"--ranges {path}: {error}") from error
     except OSError as error:
         raise UsageError(f"--ranges {path}: {error.strerror or error}.") from error
     except (RecursionError, ValueError) as error:  # no JSON, or no UTF-8
@@ -44,6 +47,20 @@ def read_ranges(path: Path) -> tuple[Range, ...]:
     except ValueError as error:
         raise UsageError(f"--ranges {path}: {error}") from error
     return tuple(found)
+
+
+class _TwiceError(ValueError):
+    """A key stands twice in an object."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, each key of which is there once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for n, key in enumerate(keys) if key in keys[:n])
+        raise _TwiceError(f"{twice!r} stands twice in one object.")
+    return found
 
 
 def _range(given: Any) -> Range:

@@ -16,6 +16,7 @@ from itertools import islice
 import mlx.core as mx
 import numpy as np
 
+from granite_mlx.decoding.boost import TermBoost, boosted
 from granite_mlx.decoding.drafts import Draft, NoDraft
 from granite_mlx.decoding.generate import (
     Generated,
@@ -48,6 +49,7 @@ class Question:
         first_draft: tokens of it that are verified together with the prompt.
         first_rule: what is acceptable of those; None is what the decoder would have written.
         sampler: chooses the row's tokens from logits (1, vocab).
+        boost: what is added to the logits before; None is nothing. Log-probabilities are without.
         on_tokens: called with the number of tokens so far; what it raises ends all rows.
         is_wanted: whether somebody still waits for the answer, which ends where it is otherwise.
         with_log_probs: whether the answer has the log-probabilities of its tokens.
@@ -62,6 +64,7 @@ class Question:
     first_draft: int = FIRST_DRAFT
     first_rule: Rule | None = None
     sampler: Sampler = greedy
+    boost: TermBoost | None = None
     on_tokens: Callable[[int], None] = lambda n_tokens: None
     is_wanted: Callable[[], bool] = lambda: True
     with_log_probs: bool = False
@@ -230,7 +233,10 @@ class Rows:
         if any(drafts):
             self._verify(drafts)
         else:
-            self._go_on(min(min(row.n_left, row.pace.wait or STRETCH) for row in self.rows))
+            n_steps = min(min(row.n_left, row.pace.wait or STRETCH) for row in self.rows)
+            # What is added to the next logits depends on this step's tokens.
+            has_boost = any(row.question.boost is not None for row in self.rows)
+            self._go_on(1 if has_boost else n_steps)
 
     def leave(self) -> Iterator[Row]:
         """Rows that are done make room for others."""
@@ -275,7 +281,7 @@ class Rows:
     def _next(self, tokens: mx.array) -> tuple[mx.array, mx.array | None]:
         """Feed a token of each row (B,); the next ones (B,), with log-probabilities if wanted."""
         assert self._cache is not None
-        choose = partial(_chosen, [row.question.sampler for row in self.rows])
+        choose = partial(_chosen, self.rows)
         fed = self._decoder.embed(tokens[:, None])
         if any(row.question.with_log_probs for row in self.rows):
             return scored_step(self._decoder, self._cache, choose, fed)
@@ -321,6 +327,7 @@ class Rows:
             logits: (B, most, vocab), beginning where each draft's first token is chosen.
             before: tokens of each row in front of its draft.
         """
+        plain, logits = logits, _boosted(rows, logits, drafts)
         best: list[list[int]] = np.array(mx.argmax(logits, axis=-1)).tolist()  # (B, most)
         kept = []
         for n, (row, draft) in enumerate(zip(rows, drafts, strict=True)):
@@ -337,7 +344,7 @@ class Rows:
                 (own,) = read_tokens(sampler(logits[n, n_right][None]))
             tokens, log_probs = [*draft[:n_right], own], []
             if row.question.with_log_probs:
-                scores = token_log_probs(logits[n, : n_right + 1], mx.array(tokens))
+                scores = token_log_probs(plain[n, : n_right + 1], mx.array(tokens))
                 log_probs = np.array(scores).tolist()
             row.emit(tokens, log_probs, self._config.eos_token_id)
             if draft:
@@ -355,8 +362,18 @@ def _read_log_probs(log_probs: mx.array | None, n_rows: int) -> list[list[float]
     return [[one] for one in np.array(log_probs).tolist()]
 
 
-def _chosen(samplers: Sequence[Sampler], logits: mx.array) -> mx.array:
-    """(B, vocab) and a sampler for each row -> (B,)."""
+def _chosen(rows: Sequence[Row], logits: mx.array) -> mx.array:
+    """(B, vocab) -> (B,), as each row's question has it."""
+    logits = _boosted(rows, logits[:, None], [[] for _ in rows])[:, 0]
+    samplers = [row.question.sampler for row in rows]
     if all(sampler is greedy for sampler in samplers):
         return greedy(logits)
     return mx.concatenate([sampler(logits[n : n + 1]) for n, sampler in enumerate(samplers)])
+
+
+def _boosted(rows: Sequence[Row], logits: mx.array, drafts: Sequence[Sequence[int]]) -> mx.array:
+    """(B, n, vocab) behind the rows' tokens and each token of their drafts, with bonuses."""
+    boosts = [row.question.boost for row in rows]
+    if all(boost is None for boost in boosts):
+        return logits
+    return boosted(logits, boosts, [row.ids for row in rows], drafts)

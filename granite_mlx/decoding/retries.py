@@ -38,12 +38,13 @@ class LoopGuard:
 
     def watched(self, question: Question) -> Question:
         """The same question, whose answer is stopped where it loops, and what is asked after it."""
-        plain = replace(question, draft=NoDraft(), first_rule=None, said=self.n_said)
+        # What came of a bonus is not tried with it again.
+        plain = replace(question, draft=NoDraft(), first_rule=None, boost=None, said=self.n_said)
         sampler = question.sampler
         if sampler is greedy:
             sampler = make_sampler(TEMPERATURE, TOP_P, SEED)
         again = replace(plain, sampler=sampler, way="sampled")
-        if not isinstance(question.draft, NoDraft):
+        if not isinstance(question.draft, NoDraft) or question.boost is not None:
             again = replace(plain, way="without_drafts", otherwise=again)
         return replace(question, said=self.n_said, otherwise=again)
 

@@ -31,9 +31,9 @@ class ConfidenceMap:
         return round(1 / (1 + math.exp(-score)), DECIMALS)
 
 
-BOTH = ConfidenceMap(bias=0.062, decoder=0.353, head=0.59)
-DECODER_ALONE = ConfidenceMap(bias=-0.659, decoder=0.718, head=0.0)
-HEAD_ALONE = ConfidenceMap(bias=1.016, decoder=0.0, head=0.756)
+BOTH = ConfidenceMap(bias=0.051, decoder=0.583, head=0.687)
+DECODER_ALONE = ConfidenceMap(bias=-0.495, decoder=1.001, head=0.0)
+HEAD_ALONE = ConfidenceMap(bias=1.009, decoder=0.0, head=0.944)
 
 
 def confidence(decoder_log_prob: float | None, head_log_prob: float | None) -> float | None:

@@ -9,6 +9,7 @@ from granite_mlx import CheckpointError
 from granite_mlx.biasing.choice import index_of
 from granite_mlx.biasing.prompting import (
     TERMS_PER_PROMPT,
+    Choice,
     chooser,
     largest,
     read_terms_per_prompt,
@@ -106,7 +107,29 @@ def test_a_list_that_fits_is_sent_whole() -> None:
     assert unsearchable(Task(keywords=("東",) * 3), 3) is None
     choose = chooser(task, 2)
     assert choose is not None
-    assert choose(heard("b or c")) == ("b", "c")
+    assert choose(heard("b or c")) == Choice(("b", "c"))
+
+
+def test_what_may_be_said_gets_a_bonus() -> None:
+    task = Task(keywords=("Catharin", "Reykjavik", "Katherine"))
+    assert chooser(Task(), 3, boost=2.0) is None
+    choose = chooser(task, 3, boost=2.0)
+    assert choose is not None
+    choice = choose(heard("ask catherine"))
+    assert choice.keywords == task.keywords  # all fit
+    bonuses = dict(choice.boosts)
+    assert bonuses["Katherine"] == 2.0  # the likest one
+    assert 0 < bonuses["Catharin"] < 2.0
+    assert "Reykjavik" not in bonuses
+    assert choose(heard("the weather is cold")).boosts == ()
+
+
+def test_a_bonus_does_not_need_a_place_in_the_prompt() -> None:
+    choose = chooser(Task(keywords=("Tony", "Toni", "Dony")), 1, boost=1.0)
+    assert choose is not None
+    choice = choose(heard("ask tony"))
+    assert choice.keywords == ("Tony",)
+    assert {"Tony", "Toni"} <= set(dict(choice.boosts))
 
 
 def test_what_cannot_be_looked_for_is_told() -> None:

@@ -54,6 +54,7 @@ def test_without_options_the_model_gets_its_own_defaults(
             "task": "transcribe",
             "audio": str(path),
             "keywords": None,
+            "keyword_boost": 0.0,
             "language": None,
             "punctuate": False,
             "temperature": 0.0,
@@ -85,8 +86,9 @@ def test_every_option_reaches_the_model(
     )
     options = (
         f"-m demo --revision v1 --dtype float16 -k Erik --keyword Kubernetes "
-        f"--keywords-file {terms} --language French --punctuate --temperature 0.5 --top-p 0.9 "
-        f"--seed 7 --max-new-tokens 99 --guard off --start 1:30 --end 0:02:00.5 --to en "
+        f"--keywords-file {terms} --keyword-boost 2.5 --language French --punctuate "
+        f"--temperature 0.5 --top-p 0.9 --seed 7 --max-new-tokens 99 "
+        f"--guard off --start 1:30 --end 0:02:00.5 --to en "
         f"--batch-size 3 --channels separate --ranges {parts}"
     )
     assert run("translate", *options.split(), path).code == 0
@@ -96,6 +98,7 @@ def test_every_option_reaches_the_model(
             "task": "translate",
             "audio": str(path),
             "keywords": ["Erik", "Kubernetes", "Siobhán", "Kathryn"],
+            "keyword_boost": 2.5,
             "language": "fr",
             "punctuate": True,
             "temperature": 0.5,
@@ -163,6 +166,7 @@ def test_speakers_and_word_times_reach_the_model(
         ("transcribe x --top-p 0", "argument --top-p: 0 is not above 0"),
         ("transcribe x --top-p 1.1", "argument --top-p: 1.1 is not above 0"),
         ("transcribe x --seed -1", "argument --seed: -1 is not between 0"),
+        ("transcribe x --keyword-boost 21", "argument --keyword-boost: 21 is not between 0 and 20"),
         ("transcribe x --seed 1.5", "'1.5' is not a whole number"),
         ("transcribe x --seed 18446744073709551616", "is not between 0 and 18446744073709551615"),
         ("transcribe x --max-new-tokens 0", "argument --max-new-tokens: 0 is not 1 or more"),
@@ -286,6 +290,7 @@ def test_a_keyword_that_cannot_be_one(
         (f'[{{"start": 1{"0" * 400}}}]', "range 1: "),
         ('[{"start": 0, "punctuate": "yes"}]', "range 1: punctuate must be true or false"),
         ('[{"start": 0}, {"start": 2, "end": 4}]', ": ranges overlap: "),
+        ('[{"start": 0, "to": "fr", "to": "de"}]', ": 'to' stands twice in one object."),
     ],
 )
 def test_ranges_that_make_no_sense(

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from granite_mlx import GraniteSpeech, Range
+from granite_mlx.decoding.prompts import Task
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.selftest.random_weights import random_signal
+from granite_mlx.transcript import Segment
+from granite_mlx.writing import before_witness
 
 from .asking import RATE, SECOND, Listen, codes
 
@@ -42,6 +45,10 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def few(model: GraniteSpeech, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "keywords_per_prompt", 4)
+
+
+def has_term(text: str) -> bool:
+    return any(term in text for term in TERMS)
 
 
 @pytest.mark.usefixtures("few", "heard")
@@ -124,3 +131,38 @@ def test_silence_is_offered_nothing(listen: Listen) -> None:
     transcript = listen(np.zeros(RATE, np.float32), keywords=TERMS)
     assert len(transcript.keywords) == len(TERMS)
     assert not any(report.offered for report in transcript.keywords)
+
+
+@pytest.mark.usefixtures("few", "heard")
+@pytest.mark.parametrize("n_terms", [3, 5])
+def test_a_boost_changes_nothing_between_drafts_and_batches(
+    model: GraniteSpeech, n_terms: int
+) -> None:
+    options: dict[str, Any] = {
+        "sample_rate": RATE, "keywords": TERMS[:n_terms], "max_new_tokens": 12, "guard": "off",
+        "keyword_boost": 20.0,
+    }  # fmt: skip
+    plain = [model.transcribe(one, **options, speculative="off") for one in SIGNALS]
+    unboosted = [model.transcribe(one, **options | {"keyword_boost": 0.0}) for one in SIGNALS]
+    assert plain != unboosted
+    assert has_term(plain[0].text)
+    assert [model.transcribe(one, **options) for one in SIGNALS] == plain
+    assert model.transcribe_batch(SIGNALS, **options) == plain
+    (segment,) = model.stream(SIGNALS[0], **options)
+    assert segment.text == plain[0].text
+
+
+def test_a_boosted_term_that_nobody_says_is_not_left_standing() -> None:
+    written = (Segment(0.0, 1.0, "ask Reykjavik now"),)
+    heard = [ord(letter) for letter in "ask sarah now"]
+    kept = before_witness(written, heard, Task(), boosted=("Reykjavik",))
+    assert kept is not None
+    assert "Reykjavik" not in kept.text
+    assert "sarah" in kept.text
+    assert [concern.code for concern in kept.concerns] == ["echoed_keyword"]
+
+
+@pytest.mark.usefixtures("few", "heard")
+def test_a_translation_may_be_boosted(model: GraniteSpeech) -> None:
+    options: dict[str, Any] = {"sample_rate": RATE, "max_new_tokens": 12, "keywords": TERMS}
+    assert has_term(model.translate(SECOND, to="fr", **options, keyword_boost=20.0).text)

@@ -19,6 +19,7 @@ from granite_mlx import (
     RecognitionError,
     SegmentLimits,
 )
+from granite_mlx.biasing.terms import read_keywords
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
 from granite_mlx.recognition import Asked, Prepared, Recogniser
 
@@ -190,7 +191,8 @@ def test_a_range_knows_what_a_call_knows(model: GraniteSpeech) -> None:
         (lambda: [Range(0, language="fr", to="de")], LanguageError, "German"),
         (lambda: [Range(0, keywords="Ada")], TypeError, "list of terms"),
         (lambda: [Range(0, 5), Range(4, 6)], ValueError, "overlap"),
-        (lambda: [Range(0), Range(4, 6)], ValueError, "ranges overlap"),
+        (lambda: [Range(2, 2.005)], ValueError, "too short to hold a word"),
+        (lambda: [Range(0), Range(4, 6)], ValueError, "ends at the end of the recording"),
         (lambda: [(0, 5)], TypeError, "Range"),
     ],
 )
@@ -393,3 +395,26 @@ def test_limits_of_one_s_own(model: GraniteSpeech) -> None:
     assert max(one.end_s - one.start_s for one in found) <= 3.01
     with pytest.raises(ValueError, match="greatest_s"):
         granite_mlx.SegmentLimits(greatest_s=0.5)
+
+
+def test_cancelled_says_so() -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(Cancelled, match="stopped by its CancelToken"):
+        token.check()
+
+
+def test_a_stream_of_translations_reads_its_keywords_once(
+    model: GraniteSpeech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    for module in ("granite_mlx.speech", "granite_mlx.request"):
+        monkeypatch.setattr(f"{module}.read_keywords", lambda k: read.append(k) or read_keywords(k))
+    model.stream(LONG, to="fr", keywords=["Sputnik"], **OPTIONS)
+    assert [one for one in read if one is not None] == [["Sputnik"]]
+
+
+def test_progress_of_a_batch_is_told_complete_once(model: GraniteSpeech) -> None:
+    told: list[float] = []
+    model.transcribe_batch([LONG, LONG], on_progress=told.append, **OPTIONS)
+    assert told.count(1.0) == 1
