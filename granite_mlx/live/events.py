@@ -70,9 +70,10 @@ class Final:
 
 @dataclass(frozen=True)
 class TurnDone:
-    """All of the turn is final."""
+    """All of the turn is final, or it was cleared before it stopped, and there is nothing of it."""
 
     turn: int
+    is_cleared: bool = False
 
 
 Event: TypeAlias = TurnStarted | TurnStopped | Draft | Final | TurnDone

@@ -1,4 +1,4 @@
-"""What the rest of the package has to know of live sound: a source that has no end, its assembly."""
+"""Live sound to the rest of the package: a source that has no end, and its assembly."""
 
 from __future__ import annotations
 

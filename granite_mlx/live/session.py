@@ -84,6 +84,10 @@ class LiveSession:
         """Forget what was fed and is in no turn that has stopped. Errors as in `feed`."""
         self._send(self._clear)
 
+    def end(self) -> None:
+        """There is no more sound; the last text comes. Does not wait."""
+        self._inbox.end()
+
     def finish(self) -> Transcript:
         """There is no more sound: wait for the last text. -> all of it.
 
@@ -91,11 +95,16 @@ class LiveSession:
             Cancelled: the session was closed before.
             Whatever ended the session.
         """
-        self._inbox.end()
+        self.end()
         self._wait_for_worker()
         if self._error is not None:
             raise self._error
         return self._turns.transcript(self._model_id)
+
+    def abandon(self) -> None:
+        """End the session as soon as can be, without waiting: what is not final is lost."""
+        self._cancel.cancel()
+        self._inbox.end()
 
     def ready(self) -> list[Event]:
         """The events that are there and were not given before, without waiting."""
@@ -110,8 +119,7 @@ class LiveSession:
 
     def close(self) -> None:
         """End the session at once: what is not final is lost. Harmless where it is finished."""
-        self._cancel.cancel()
-        self._inbox.end()
+        self.abandon()
         self._wait_for_worker()
 
     def __enter__(self) -> Self:
@@ -119,6 +127,16 @@ class LiveSession:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all events have been told."""
+        return not self._worker.is_alive()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What ended it early."""
+        return self._error
 
     @property
     def longest_wait_s(self) -> float:

@@ -26,7 +26,7 @@ from granite_mlx.transcript import Transcript
 TurnsEnd = Literal["pauses", "commits"]
 
 ANNOUNCED_FRAMES = 40
-"""An open piece of so many frames is told: a click has shown itself as one by then, nearly always."""
+"""An open piece of so many frames is told: what was a click is known by then, nearly always."""
 
 SHORTEST_DRAFT_FRAMES = 20
 """Of an open piece: less holds no word."""
@@ -80,9 +80,7 @@ class Turns:
         self._splitter = self._new_splitter()
         self._work.assembly.finish()
         yield from self._finals()
-        if self._is_open:
-            yield self._stopped(self._work.reading.n_samples)
-            yield TurnDone(self._turn - 1)
+        yield from self._forgotten()
 
     def draft(self) -> Iterator[Draft]:
         """The open turn's draft, if it is another one than before. Takes an encoder's run."""
@@ -118,6 +116,11 @@ class Turns:
         self._turn += 1
         self._is_open, self._draft, self._shown = False, None, ""
         return stopped
+
+    def _forgotten(self) -> Iterator[TurnDone]:
+        if self._is_open:
+            self._stopped(self._work.reading.n_samples)
+            yield TurnDone(self._turn - 1, is_cleared=True)
 
     def _taken(self, piece: Piece, turn: int | None = None) -> Iterator[Event]:
         """Write down a piece of a turn, the open one unless it is told."""
@@ -174,10 +177,10 @@ class TurnsAtPauses(Turns):
         yield from self._release()
 
     def clear(self) -> Iterator[Event]:
-        """What no turn holds is forgotten."""
+        """What is in no turn that has stopped is forgotten."""
         self._splitter = self._new_splitter()
-        yield from self._opened_or_gone()
         yield from self._release()
+        yield from self._forgotten()
 
     def _new_splitter(self) -> PauseSplitter:
         return self._make_splitter(PauseSplitter)  # type: ignore[return-value]
