@@ -24,8 +24,9 @@ from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.errors import GraniteError
 from granite_mlx.listening import Listening
 from granite_mlx.live.events import Event
+from granite_mlx.live.options import TurnsEnd
 from granite_mlx.live.session import LiveSession
-from granite_mlx.live.turns import TurnsEnd, turns_that_end_at
+from granite_mlx.live.turns import turns_that_end_at
 from granite_mlx.loaded import LoadedModel
 from granite_mlx.options import (
     BATCH_SIZE,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Literal
 
 import numpy as np
 
@@ -17,13 +16,12 @@ from granite_mlx.live.cutting import CommitSplitter, OpenPiece, PauseSplitter
 from granite_mlx.live.drafting import DraftState, begun, grown, shown
 from granite_mlx.live.events import Draft, Event, Final, TurnDone, TurnStarted, TurnStopped
 from granite_mlx.live.hearing import LiveWork
+from granite_mlx.live.options import TurnsEnd
 from granite_mlx.reading import Spoken
 from granite_mlx.request import Request, silence
 from granite_mlx.segments.activity import FRAMES_PER_S, HOP_SAMPLES
 from granite_mlx.segments.splitter import Piece
 from granite_mlx.transcript import Transcript
-
-TurnsEnd = Literal["pauses", "commits"]
 
 ANNOUNCED_FRAMES = 40
 """An open piece of so many frames is told: what was a click is known by then, nearly always."""

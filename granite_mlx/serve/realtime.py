@@ -11,12 +11,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, Unpack
 from urllib.parse import urlsplit
 
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from granite_mlx.live.options import LiveOptions
 from granite_mlx.live.session import LiveSession
 from granite_mlx.segments.limits import SegmentLimits
 from granite_mlx.serve.realtime_messages import error_message
@@ -33,7 +34,7 @@ class LiveModel(Protocol):
     model_id: str
     segment_limits: SegmentLimits
 
-    def live(self, **options: Any) -> LiveSession: ...
+    def live(self, **options: Unpack[LiveOptions]) -> LiveSession: ...
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from granite_mlx.biasing.terms import read_keywords
 from granite_mlx.decoding.languages import spoken_language, translation_pair
 from granite_mlx.errors import LanguageError
+from granite_mlx.live.options import LiveOptions
 from granite_mlx.segments.limits import SegmentLimits
 from granite_mlx.serve.realtime_messages import ClientError
 
@@ -38,7 +39,7 @@ class Settings:
     drafts: bool = True
     ignored: tuple[str, ...] = ()
 
-    def options(self, limits: SegmentLimits) -> dict[str, Any]:
+    def options(self, limits: SegmentLimits) -> LiveOptions:
         """What `GraniteSpeech.live` is told, where the model's own limits are `limits`."""
         segments = limits
         if self.pause_s is not None:
