@@ -120,6 +120,7 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
         raise NoModelError from error
     try:
         options: LiveOptions = {
+            "sample_rate": sound.rate,
             "to": arguments.to,
             "language": arguments.language,
             "keywords": given.entries() or None,
@@ -141,7 +142,7 @@ def _listen(
     screen: Screen,
 ) -> int:
     code = Exit.COMPLETE
-    with model.live(sample_rate=sound.rate, **options) as session:
+    with model.live(**options) as session:
         screen.note("Listening; Ctrl-C ends it.")
         try:
             for chunk in sound.chunks():

@@ -223,7 +223,8 @@ class RealtimeSession:
                 self._loop.call_soon_threadsafe(self._on_event, items, event)
 
         options = self._settings.options(self._model.segment_limits)
-        self._live = self._model.live(on_event=on_event, **options)
+        options["on_event"] = on_event
+        self._live = self._model.live(**options)
         self._items, self._n_samples, self._n_uncommitted = items, 0, 0
         return self._live
 
