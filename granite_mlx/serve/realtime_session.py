@@ -7,8 +7,9 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
+import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from granite_mlx.errors import GraniteError
@@ -39,6 +40,9 @@ LOGGER = logging.getLogger(__name__)
 
 BYTES_PER_SAMPLE = 2
 GOING_AWAY, POLICY_VIOLATION, TOO_BIG, UNEXPECTED = 1001, 1008, 1009, 1011
+GONE = (RuntimeError, OSError, WebSocketDisconnect)
+"""What sending raises where the client is not there any more."""
+
 POLL_S = 0.02
 LAST_TEXT_S = 30.0
 """How long the last text of an expired session is waited for."""
@@ -75,24 +79,31 @@ class RealtimeSession:
 
     async def run(self, model_name: str | None) -> None:
         """Serve the client until it goes, or until it is sent away."""
-        writer = asyncio.create_task(self._write())
-        reader = asyncio.create_task(self._read(model_name))
+        code = None
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
-            code = _close_code(reader) if reader.done() else None
-            if code is not None and not writer.done():
-                self._outgoing.put_nowait(None)
-                await writer
-                with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._write, tasks.cancel_scope)
+                code = await self._close_code(model_name)
+                if code is None:
+                    tasks.cancel_scope.cancel()
+                self._outgoing.put_nowait(None)  # behind all that is still to be told
+            if code is not None:
+                with contextlib.suppress(*GONE):
                     await self._websocket.close(code)
         finally:
-            for task in (reader, writer):
-                task.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
             if self._live is not None:
                 self._live.abandon()
 
-    async def _read(self, model_name: str | None) -> None:
+    async def _close_code(self, model_name: str | None) -> int | None:
+        """Read until the end -> how to close; None where the client has gone."""
+        try:
+            await self._read(model_name)
+        except SessionEndedError as ended:
+            return int(ended.args[0])
+        except WebSocketDisconnect:
+            return None
+
+    async def _read(self, model_name: str | None) -> NoReturn:
         """The client's messages; raises `SessionEndedError` with a close code."""
         self._tell_session("created")
         if model_name and not self._is_known_model(model_name):
@@ -122,7 +133,7 @@ class RealtimeSession:
     async def _next_text(self) -> str:
         left_s = self._expires_at_s - time.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, min(left_s, self._limits.idle_s))):
+            with anyio.fail_after(max(0.0, min(left_s, self._limits.idle_s))):
                 message = await self._websocket.receive()
         except TimeoutError:
             await self._expire(is_idle=left_s > self._limits.idle_s)
@@ -139,7 +150,7 @@ class RealtimeSession:
             raise SessionEndedError(TOO_BIG)
         return str(text)
 
-    async def _expire(self, is_idle: bool) -> None:
+    async def _expire(self, is_idle: bool) -> NoReturn:
         await self._end_live()
         if is_idle:
             self._tell_error(
@@ -176,7 +187,7 @@ class RealtimeSession:
         live = self._live or self._begin()
         # `feed` would wait on the event loop's thread.
         while live.behind_s > live.longest_wait_s and not live.is_over:
-            await asyncio.sleep(POLL_S)
+            await anyio.sleep(POLL_S)
         self._raise_if_failed()
         live.feed(sound)
         n_samples = len(sound) // BYTES_PER_SAMPLE
@@ -236,7 +247,7 @@ class RealtimeSession:
         live.end()
         latest_s = time.monotonic() + LAST_TEXT_S
         while not live.is_over and time.monotonic() < latest_s:
-            await asyncio.sleep(POLL_S)
+            await anyio.sleep(POLL_S)
         live.abandon()
         self._offset_s += self._n_samples / self._settings.rate
         if self._items is not None:
@@ -272,19 +283,10 @@ class RealtimeSession:
     def _tell_client_error(self, error: ClientError, event_id: str | None) -> None:
         self._tell(error_message(str(error), code=error.code, param=error.param, event_id=event_id))
 
-    async def _write(self) -> None:
-        """What waits, to the client, until it has gone or there is nothing more."""
-        with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect):
+    async def _write(self, scope: anyio.CancelScope) -> None:
+        """What waits, to the client, until there is nothing more; ends all if it has gone."""
+        try:
             while (message := await self._outgoing.get()) is not None:
                 await self._websocket.send_text(message)
-
-
-def _close_code(reader: asyncio.Task[None]) -> int | None:
-    """How to close; None where the client has gone. Raises what is a bug."""
-    try:
-        reader.result()
-    except WebSocketDisconnect:
-        return None
-    except SessionEndedError as ended:
-        return int(ended.args[0])
-    return None
+        except GONE:
+            scope.cancel()
