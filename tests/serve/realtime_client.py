@@ -14,6 +14,7 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from granite_mlx.serve.realtime import Realtime, RealtimeLimits
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
+COMPLETED = f"{TRANSCRIPTION}.completed"
 SECOND_BYTES = 48_000
 
 

@@ -13,11 +13,20 @@ from starlette.websockets import WebSocketDisconnect
 from granite_mlx import GraniteSpeech
 from granite_mlx.serve.realtime import RealtimeLimits
 
-from .realtime_client import TRANSCRIPTION, answer, append, client, pcm, speak, until, update
+from .realtime_client import (
+    COMPLETED,
+    TRANSCRIPTION,
+    answer,
+    append,
+    client,
+    pcm,
+    speak,
+    until,
+    update,
+)
 
 ENGLISH = "yesterday the neighbour found a small horse at home"
 DIGITS = "three eight seven nine six four"
-COMPLETED = f"{TRANSCRIPTION}.completed"
 PAUSE = np.zeros(16_000, np.float32)
 
 
