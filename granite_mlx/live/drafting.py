@@ -22,7 +22,8 @@ BEHIND_FRAMES = 1 * FRAMES_PER_S
 """Of the third block, before the first one is left behind."""
 
 EDGE_FRAMES = 25
-"""A word whose last letter is so near the end may go on: it is not shown yet."""
+"""A letter so near the end lacks what comes after it, and may be heard otherwise with that: a word
+that goes so far is not shown yet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +85,11 @@ def grown(state: DraftState, heard: Letters, n_samples: int, block_frames: int) 
 def shown(state: DraftState) -> str:
     """The words that are complete, as far as they are Latin-1."""
     letters = _joined(state.settled, state.letters)
-    labels = letters.labels
-    if len(labels) and state.n_frames - letters.frames[-1] < EDGE_FRAMES:
-        spaces = np.flatnonzero(labels == SPACE)
-        labels = labels[: spaces[-1]] if len(spaces) else labels[:0]
+    n_sure = int(np.searchsorted(letters.frames, state.n_frames - EDGE_FRAMES, side="right"))
+    if n_sure < len(letters.labels) and letters.labels[n_sure] != SPACE:
+        spaces = np.flatnonzero(letters.labels[:n_sure] == SPACE)
+        n_sure = int(spaces[-1]) if len(spaces) else 0
+    labels = letters.labels[:n_sure]
     text = "".join(map(chr, labels[labels < N_CODE_POINTS].tolist()))
     return " ".join(text.split())
 
