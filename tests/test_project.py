@@ -18,7 +18,10 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".caf", ".m
 DEMO_LIMIT_BYTES = 12_000_000
 
 USED = ("eval", "mic", "serve")
-"""Extras that the package itself imports; websockets is uvicorn's, and not imported by name."""
+"""Extras that the package itself imports."""
+
+NOT_BY_NAME = {"uvicorn", "websockets"}
+"""What runs the server's application."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def test_dependencies_are_what_the_package_imports(
     folders = [repository / "granite_mlx", repository / "convert"]
     imported = {name for folder in folders for name in _imported_packages(folder)}
     extras = project["optional-dependencies"]
-    of_extras = {_module_of(one) for extra in USED for one in extras[extra]} - {"websockets"}
+    of_extras = {_module_of(one) for extra in USED for one in extras[extra]} - NOT_BY_NAME
     assert imported - sys.stdlib_module_names - {"granite_mlx"} == declared | of_extras
 
 

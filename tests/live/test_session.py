@@ -10,6 +10,7 @@ import pytest
 from granite_mlx import AudioError, Cancelled, GraniteSpeech, LanguageError
 from granite_mlx.live.events import Draft, Event, Final, TurnDone, TurnStarted, TurnStopped
 
+from ..segments.sounds import speech
 from .talk import (
     RATE,
     assert_in_order,
@@ -325,3 +326,25 @@ def wait_until(reached: Callable[[], bool]) -> None:
     while not reached():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_memory_does_not_grow_with_the_sound(model: GraniteSpeech) -> None:
+    """Hours are the same: what is held is the open piece and 30 s of levels, and the text."""
+    held: list[tuple[int, int]] = []
+
+    def on_event(event: Event) -> None:
+        splitter = session._turns._splitter
+        held.append((len(splitter._samples), len(splitter._history)))
+
+    rng = np.random.default_rng(3)
+    babble = [
+        np.concatenate([speech(rng.uniform(0.3, 9), seed=n), room(rng.uniform(0.1, 30))])
+        for n in range(12)
+    ]
+    with model.live(drafts=False, on_event=on_event) as session:
+        for part in babble:
+            session.feed(part)
+        assert session.finish().duration_s > 60
+    longest_s = model.segment_limits.greatest_s + model.segment_limits.long_pause_s
+    assert max(n_samples for n_samples, _ in held) <= (longest_s + 0.2) * RATE
+    assert max(n_levels for _, n_levels in held) <= 3000
