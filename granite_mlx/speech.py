@@ -23,6 +23,7 @@ from granite_mlx.decoding.speculative import Speculative, draft_use
 from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.errors import GraniteError
 from granite_mlx.listening import Listening
+from granite_mlx.live.cutting import live_limits
 from granite_mlx.live.events import Event
 from granite_mlx.live.options import TurnsEnd
 from granite_mlx.live.session import LiveSession
@@ -319,6 +320,8 @@ class GraniteSpeech(LoadedModel):
             to: translate to this language, as `translate` does; drafts are in the spoken one.
             sample_rate: of what will be fed, in Hz.
             turns: "pauses" ends a turn where somebody pauses; "commits" where `commit` is called.
+            segments: where to cut; None takes what suits the model, but lets a pause end a turn
+                that is shorter.
             drafts: whether it is told what a turn seems to say before its text is final.
             on_event: called with each event on the session's thread, in place of `ready` and
                 iteration; it should return soon.
@@ -328,7 +331,9 @@ class GraniteSpeech(LoadedModel):
         task = transcription(keywords, language, punctuate, speakers, word_times)
         if to is not None:
             task, speculative = _translation(to, language, punctuate, keywords), "off"
-        cancel = CancelToken()
+        kind, cancel = turns_that_end_at(turns), CancelToken()
+        if segments is None and turns == "pauses":
+            segments = live_limits(self.segment_limits)
         request = self._request(
             task, b"", None, (0.0, None), (temperature, top_p, seed), max_new_tokens, speculative,
             "mixed", (), segments, cancel, None, to is None and word_times == "aligned",
@@ -336,7 +341,6 @@ class GraniteSpeech(LoadedModel):
         )  # fmt: skip
         _ = self.network  # no session with a closed model
         block_s = self.config.encoder.context_size / self.features.frames_per_second
-        kind = turns_that_end_at(turns)
         return LiveSession(
             kind(request, self._listener, block_s), self.model_id, sample_rate, cancel, on_event,
             drafts,

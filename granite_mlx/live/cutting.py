@@ -22,8 +22,17 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 TICK_SAMPLES = 10 * HOP_SAMPLES
 
+LIVE_LEAST_S = 0.5
+"""Somebody waits for a short answer, too: it does not go on over a pause, as in a recording."""
+
 SOFT_FRAMES = 3 * FRAMES_PER_S // 2
 """So much of what may be soft speech is waited for before the character head is asked."""
+
+
+def live_limits(limits: SegmentLimits, pause_s: float | None = None) -> SegmentLimits:
+    """Limits of turns that end at pauses, from those of recordings; `pause_s` None keeps theirs."""
+    pause_s = limits.pause_s if pause_s is None else pause_s
+    return SegmentLimits(min(limits.least_s, LIVE_LEAST_S), limits.greatest_s, pause_s)
 
 
 @dataclass(frozen=True, eq=False)

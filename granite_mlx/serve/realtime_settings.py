@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from granite_mlx.biasing.terms import read_keywords
 from granite_mlx.decoding.languages import spoken_language, translation_pair
 from granite_mlx.errors import LanguageError
+from granite_mlx.live.cutting import live_limits
 from granite_mlx.live.options import LiveOptions
 from granite_mlx.segments.limits import SegmentLimits
 from granite_mlx.serve.realtime_messages import ClientError
@@ -41,10 +42,9 @@ class Settings:
 
     def options(self, limits: SegmentLimits) -> LiveOptions:
         """What `GraniteSpeech.live` is told, where the model's own limits are `limits`."""
-        segments = limits
-        if self.pause_s is not None:
-            least_s = min(limits.least_s, self.pause_s)
-            segments = SegmentLimits(least_s, limits.greatest_s, self.pause_s)
+        segments = None
+        if self.at_pauses and self.pause_s is not None:
+            segments = live_limits(limits, self.pause_s)
         return {
             "sample_rate": self.rate,
             "turns": "pauses" if self.at_pauses else "commits",
@@ -149,7 +149,9 @@ def _with_input(
 ) -> Settings:
     prefix = "input_audio_" if is_beta else ""
     if f"{prefix}format" in fields:
-        settings = replace(settings, rate=_rate(fields.take(f"{prefix}format"), fields.path))
+        settings = replace(
+            settings, rate=_rate(fields.take(f"{prefix}format"), f"{fields.path}.{prefix}format")
+        )
     if fields.take(f"{prefix}noise_reduction") is not None:
         settings = _ignoring(settings, f"{fields.path}.{prefix}noise_reduction")
     transcription = fields.take_object(f"{prefix}transcription")
@@ -171,8 +173,7 @@ def _rate(form: object, path: str) -> int:
         if not isinstance(rate, bool) and rate in RATES:
             return int(rate)
     raise ClientError(
-        f"{path}.format must be 16-bit PCM (audio/pcm) at 24000 Hz, or 16000 Hz, not {form!r}.",
-        f"{path}.format",
+        f"{path} must be 16-bit PCM (audio/pcm) at 24000 Hz, or 16000 Hz, not {form!r}.", path
     )
 
 

@@ -6,7 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from granite_mlx.live.cutting import TICK_SAMPLES, CommitSplitter, PauseSplitter
+from granite_mlx.live.cutting import (
+    TICK_SAMPLES,
+    CommitSplitter,
+    PauseSplitter,
+    live_limits,
+)
 from granite_mlx.segments.activity import HOP_SAMPLES
 from granite_mlx.segments.letters import NO_LETTERS, SPACE, Letters
 from granite_mlx.segments.limits import SegmentLimits
@@ -78,6 +83,15 @@ def test_pieces_hold_the_samples_of_their_place() -> None:
 def test_chunks_do_not_matter(parts: list[np.ndarray], size: int) -> None:
     samples = np.concatenate(parts)
     assert spans(split(samples, size, hear=spelling)) == spans(split(samples, hear=spelling))
+
+
+def test_a_short_answer_does_not_wait_for_a_longer_one() -> None:
+    """IBM's models go on over a pause for 5 s, where a whole recording is there."""
+    assert live_limits(SegmentLimits()) == SegmentLimits(0.5, 30.0, 0.5)
+    assert live_limits(SegmentLimits(), 0.8) == SegmentLimits(0.5, 30.0, 0.8)
+    assert live_limits(LIMITS) == LIMITS
+    (first, *_) = split(TALK, TICK_SAMPLES, limits=live_limits(SegmentLimits()))
+    assert first[0] < 4
 
 
 def test_without_a_pause_the_pieces_are_the_recordings() -> None:
