@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from datetime import datetime
@@ -113,12 +114,11 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
     _check_sound(arguments)
     given = read_keywords(arguments.keyword) + read_keywords(arguments.keywords_file)
     job = _job(arguments, screen)
-    sound = _sound(arguments)
-    try:
-        model = load_model(arguments, load, screen)
-    except Exception as error:
-        raise NoModelError from error
-    try:
+    with contextlib.closing(_sound(arguments)) as sound:
+        try:
+            model = load_model(arguments, load, screen)
+        except Exception as error:
+            raise NoModelError from error
         options: LiveOptions = {
             "sample_rate": sound.rate,
             "to": arguments.to,
@@ -127,10 +127,8 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
             "punctuate": arguments.punctuate,
             "guard": arguments.guard,
         }
-        return _listen(model, options, sound, job, _live_text(arguments, job), screen)
-    finally:
-        sound.close()
-        model.close()
+        with contextlib.closing(model):
+            return _listen(model, options, sound, job, _live_text(arguments, job), screen)
 
 
 def _listen(

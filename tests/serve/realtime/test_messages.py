@@ -13,7 +13,7 @@ from starlette.websockets import WebSocketDisconnect
 from granite_mlx import GraniteSpeech
 from granite_mlx.serve.realtime import RealtimeLimits
 
-from .realtime_client import (
+from .speaking import (
     COMPLETED,
     TRANSCRIPTION,
     answer,

@@ -14,7 +14,7 @@ import uvicorn
 
 from granite_mlx import GraniteSpeech
 
-from .realtime_client import COMPLETED, app, pcm
+from .speaking import COMPLETED, app, pcm
 
 ENGLISH = "yesterday the neighbour found a small horse at home"
 DIGITS = "three eight seven nine six four"
