@@ -1,13 +1,14 @@
 """How soon live text is there, how often it changes, and whether the final text is as right.
 
     python -m benchmarks.live --work demo/work [--model FOLDER] [--sets en fr digits]
-        [--limit N] [--played N] [--sessions N] [--json FILE]
+        [--limit N] [--played N] [--clock wall|cpu] [--sessions N ...] [--json FILE]
 
 The test sets of `demo.corpus`, which training never had, are joined with natural pauses. The first
-`--played` utterances of each are played at real speed into `--sessions` sessions at once. When a
-word is said is what the offline transcript of its utterance tells (docs/word-times.md). The final
-text of `--limit` utterances, which does not depend on when sound comes, is compared with the
-offline one.
+`--played` utterances of each are played at real speed into `--sessions` sessions at once. Where
+others are at work on the machine, `--clock cpu` tells what a core of one's own would do: sound
+comes as ever, but work takes the time that its threads were given. When a word is said is what the
+offline transcript of its utterance tells (docs/word-times.md). The final text of `--limit`
+utterances, which does not depend on when sound comes, is compared with the offline one.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ from demo.held_out import SETS, read_set
 from demo.held_out import Recording as Utterance
 from granite_mlx.evaluate.error_rates import ErrorRate, word_errors
 from granite_mlx.live.events import Draft, Event, Final
+from granite_mlx.live.session import DRAFT_EVERY_S, DRAFT_REST
 from granite_mlx.transcript import Transcript, Word
 
 CHUNK_S = 0.1
+WALL, CPU = "wall", "cpu"
 MATCHED_S = 1.0
 """A word that is shown belongs to the spoken one only if the turn it is in was then near."""
 
@@ -129,6 +132,35 @@ def played(model: granite_mlx.GraniteSpeech, samples: Array, n_sessions: int) ->
     return everything
 
 
+def played_by_cpu(model: granite_mlx.GraniteSpeech, samples: Array) -> list[Told]:
+    """What a session on a core of its own would tell: its rules, with a clock that others' work
+    does not move."""
+    told: list[Told] = []
+    size, now_s, n_fed = int(CHUNK_S * RATE), 0.0, 0
+    drafted_s, next_draft_s = 0.0, 0.0
+
+    def work(events: Iterable[Event]) -> None:
+        nonlocal now_s
+        begun_s, cpu_s = now_s, time.process_time()
+        for event in events:
+            told.append(Told(begun_s + time.process_time() - cpu_s, event))
+        now_s = begun_s + time.process_time() - cpu_s
+
+    with model.live(drafts=False) as session:
+        turns = session._turns
+        while n_fed < len(samples):
+            now_s = max(now_s, min(n_fed + size, len(samples)) / RATE)
+            while n_fed < len(samples) and min(n_fed + size, len(samples)) / RATE <= now_s:
+                work(turns.push(samples[n_fed : n_fed + size]))
+                n_fed += size
+            if turns.now_s - drafted_s >= DRAFT_EVERY_S and now_s >= next_draft_s:
+                begun_s, drafted_s = now_s, turns.now_s
+                work(turns.draft())
+                next_draft_s = now_s + DRAFT_REST * (now_s - begun_s)
+        work(turns.commit())
+    return told
+
+
 def _play(
     model: granite_mlx.GraniteSpeech, samples: Array, told: list[Told], delay_s: float
 ) -> None:
@@ -167,6 +199,7 @@ class Lags:
     """
 
     group: str
+    clock: str
     n_sessions: int
     duration_s: float
     n_words: int
@@ -179,13 +212,20 @@ class Lags:
 
 
 def lags(
-    model: granite_mlx.GraniteSpeech, group: str, utterances: Sequence[Utterance], n_sessions: int
+    model: granite_mlx.GraniteSpeech,
+    group: str,
+    utterances: Sequence[Utterance],
+    n_sessions: int,
+    clock: str = WALL,
 ) -> Lags:
     """Play a set."""
     samples, spans = joined(utterances, natural_pause)
     spoken = _spoken(model, utterances, spans)
     before = ticks(os.getpid())
-    everything = played(model, samples, n_sessions)
+    if clock == WALL:
+        everything = played(model, samples, n_sessions)
+    else:
+        everything = [played_by_cpu(model, samples)]
     others = others_share(before, ticks(os.getpid()))
     shown, firsts, finals = Shown(), [], []
     n_never = 0
@@ -198,7 +238,8 @@ def lags(
         for one in told:
             counted.take(one.event)
     return Lags(
-        group, n_sessions, len(samples) / RATE, len(spoken), _spread(firsts), _spread(finals),
+        group, clock, len(everything), len(samples) / RATE, len(spoken), _spread(firsts),
+        _spread(finals),
         shown.n_shown, shown.n_changed, n_never, others,
     )  # fmt: skip
 
@@ -253,7 +294,7 @@ def rightness(
 
 def lag_table(rows: Sequence[Lags]) -> str:
     """What was measured, in Markdown."""
-    head = ["set", "sessions", "length", "words", "first there: median, 95 %, most"]
+    head = ["set", "clock", "sessions", "length", "words", "first there: median, 95 %, most"]
     head += ["final after the pause began", "draft words changed", "never there", "others' load"]
     return markdown(head, map(_lag_cells, rows))
 
@@ -262,6 +303,7 @@ def _lag_cells(row: Lags) -> list[str]:
     share = row.n_changed / max(1, row.n_shown)
     return [
         row.group,
+        row.clock,
         str(row.n_sessions),
         f"{row.duration_s / 60:.1f} min",
         str(row.n_words),
@@ -300,6 +342,7 @@ def main() -> int:
     parser.add_argument("--sets", nargs="*", choices=SETS, default=[*SETS], help="of the corpus")
     parser.add_argument("--limit", type=int, metavar="N", help="utterances whose text is compared")
     parser.add_argument("--played", type=int, metavar="N", default=40, help="at real speed")
+    parser.add_argument("--clock", choices=[WALL, CPU], default=WALL)
     parser.add_argument("--sessions", type=int, metavar="N", nargs="*", default=[1])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts here, too")
     args = parser.parse_args()
@@ -311,7 +354,7 @@ def main() -> int:
                 print(texts[-1], file=sys.stderr, flush=True)
             for n_sessions in args.sessions if args.played else ():
                 utterances = read_set(args.work, group, args.played)
-                times.append(lags(model, group, utterances, n_sessions))
+                times.append(lags(model, group, utterances, n_sessions, args.clock))
                 print(times[-1], file=sys.stderr, flush=True)
     print("\n\n".join([lag_table(times), rightness_table(texts)]))
     if args.json is not None:

@@ -54,11 +54,11 @@ def test_when_a_turn_is_final(live: ModuleType) -> None:
 
 
 def test_the_table_tells_what_was_measured(live: ModuleType) -> None:
-    row = live.Lags("en", 1, 60.0, 100, (0.5, 1.0, 2.0), (0.7, 1.1, 1.2), 90, 9, 1, None)
+    row = live.Lags("en", "wall", 1, 60.0, 100, (0.5, 1.0, 2.0), (0.7, 1.1, 1.2), 90, 9, 1, None)
     (_, _, line) = live.lag_table([row]).strip().splitlines()
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells == [
-        "en", "1", "1.0 min", "100", "0.50, 1.00, 2.00 s", "0.70, 1.10, 1.20 s",
+        "en", "wall", "1", "1.0 min", "100", "0.50, 1.00, 2.00 s", "0.70, 1.10, 1.20 s",
         "10.0 % (9 of 90)", "1", "not known",
     ]  # fmt: skip
 
@@ -69,4 +69,5 @@ def test_the_demo_is_played(live: ModuleType) -> None:
     with granite_mlx.load("demo") as model:
         (told,) = live.played(model, np.zeros(4000, np.float32), 1)
         assert told == []
+        assert live.played_by_cpu(model, np.zeros(4000, np.float32)) == []
         assert live.at_once(model, np.zeros(4000, np.float32)).text == ""
