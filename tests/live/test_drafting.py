@@ -22,8 +22,10 @@ def test_a_word_is_shown_once_it_is_complete() -> None:
     state = begun(0, 0)
     for n_frames, text in [
         (4 * STEP_FRAMES + 1, ""),  # the fifth letter has just come
-        (5 * STEP_FRAMES + 1, "abcde"),  # and a space behind it
-        (11 * STEP_FRAMES, "abcde"),
+        (5 * STEP_FRAMES + 1, ""),  # and a space behind it: both may be heard otherwise yet
+        (4 * STEP_FRAMES + EDGE_FRAMES, "abcde"),
+        (9 * STEP_FRAMES + EDGE_FRAMES, "abcde"),
+        (10 * STEP_FRAMES + EDGE_FRAMES, "abcde bcdef"),
     ]:
         state = grown(state, heard(0, n_frames), n_frames * 160, BLOCK_FRAMES)
         assert shown(state) == text
