@@ -93,8 +93,13 @@ def judgements() -> Iterator[list[tuple[str, Guarded]]]:
     seen: list[tuple[str, Guarded]] = []
     judge = writing.before_witness
 
-    def judged(segments: tuple[Segment, ...], labels: Sequence[int], task: Task) -> Guarded | None:
-        kept = judge(segments, labels, task)
+    def judged(
+        segments: tuple[Segment, ...],
+        labels: Sequence[int],
+        task: Task,
+        boosted: Sequence[str] = (),
+    ) -> Guarded | None:
+        kept = judge(segments, labels, task, boosted)
         if kept is not None:
             seen.append((segments[0].text, kept))
         return kept
