@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from granite_mlx.errors import (
     AudioError,
     AudioTooLongError,
+    BusyError,
     CheckpointError,
     ConversionError,
     GraniteError,
@@ -22,7 +23,7 @@ from granite_mlx.errors import (
 )
 
 if TYPE_CHECKING:
-    from granite_mlx.cancelling import CancelToken
+    from granite_mlx.cancelling import CancelToken, TimeLimitReached
     from granite_mlx.engine import Cancelled
     from granite_mlx.live.events import Draft, Final, TurnDone, TurnStarted, TurnStopped
     from granite_mlx.live.session import LiveSession
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AudioError",
     "AudioTooLongError",
+    "BusyError",
     "CancelToken",
     "Cancelled",
     "CheckpointError",
@@ -60,6 +62,7 @@ __all__ = [
     "Segment",
     "SegmentLimits",
     "SubtitleOptions",
+    "TimeLimitReached",
     "Transcript",
     "TranscriptWarning",
     "TurnDone",
@@ -73,6 +76,7 @@ __all__ = [
 
 _LAZY = {
     "CancelToken": "granite_mlx.cancelling",
+    "TimeLimitReached": "granite_mlx.cancelling",
     "Cancelled": "granite_mlx.engine",
     "Range": "granite_mlx.ranges",
     "SegmentLimits": "granite_mlx.segments.limits",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
@@ -12,7 +13,7 @@ from granite_mlx.cancelling import CancelToken
 
 T = TypeVar("T")
 
-MOST_WAITING = 32
+MOST_WAITING = 256
 """Calls at once; more wait for a thread."""
 
 
@@ -22,15 +23,34 @@ async def awaited(call: Callable[[CancelToken], T], cancel: CancelToken | None) 
     A task that is cancelled meanwhile cancels the token, and goes on when the work has stopped.
     """
     token = cancel or CancelToken()
-    work = asyncio.get_running_loop().run_in_executor(_pool(), call, token)
+    job = _pool().submit(call, token)
+    work = asyncio.wrap_future(job)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         token.cancel()
-        if not work.cancelled():
+        if not job.cancel():  # it has begun
             await asyncio.wait([work])
-            work.exception()  # it is known, and nobody is to be told
+            if not work.cancelled():
+                work.exception()  # it is known, and nobody is to be told
         raise
+
+
+async def streamed(items: Generator[T, None, None], cancel: CancelToken) -> AsyncIterator[T]:
+    """The items, each waited for likewise; none is made before it is asked for."""
+    try:
+        while found := await awaited(lambda _: [*_first(items)], cancel):
+            yield found[0]
+    finally:
+        # After a second cancelling the work may not have stopped yet; then it closes itself.
+        with contextlib.suppress(ValueError):
+            items.close()
+
+
+def _first(items: Generator[T, None, None]) -> Generator[T, None, None]:
+    """One, if there is one left."""
+    with contextlib.suppress(StopIteration):
+        yield next(items)
 
 
 @cache

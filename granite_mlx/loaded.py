@@ -21,10 +21,14 @@ from granite_mlx.model.config import SpeechConfig
 from granite_mlx.model.family import Family
 from granite_mlx.model.speech_model import SpeechModel
 from granite_mlx.model.weights import DTYPES
+from granite_mlx.options import whole_number
 from granite_mlx.recognition import Recogniser
 from granite_mlx.running import Checkpoint
 from granite_mlx.scheduling import Scheduler
 from granite_mlx.segments.limits import SMALLEST_GREATEST_S, SegmentLimits
+
+MOST_REQUESTS = 1_000_000
+"""A larger limit is none."""
 
 
 class LoadedModel:
@@ -126,6 +130,23 @@ class LoadedModel:
         if self._idle is not None:
             self._idle.stop()
         self._idle = None if idle_s is None else IdleWatch(idle_s, self._unload_if_idle)
+
+    def limit_requests(self, most: int | None) -> None:
+        """Refuse calls with `BusyError` while so many are at work; None has all of them wait.
+
+        A stream counts from its first segment to its last. Live sessions do not count.
+
+        Raises:
+            TypeError, ValueError: no whole number, or less than 1.
+        """
+        if most is not None:
+            most = whole_number("most", most, MOST_REQUESTS)
+        self._scheduler.most_requests = most
+
+    @property
+    def n_requests(self) -> int:
+        """Calls that are at work or wait."""
+        return self._scheduler.n_requests
 
     def __enter__(self) -> Self:
         return self

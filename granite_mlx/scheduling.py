@@ -7,9 +7,11 @@ comes between them. A caller blocks until its order is done, is interrupted, or 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from granite_mlx.engine import MLXThread
+from granite_mlx.errors import BusyError
 from granite_mlx.recognition import Asked, Recogniser
 from granite_mlx.running import Answer, Checkpoint, Order, RunningBatch
 
@@ -26,6 +28,9 @@ class Scheduler:
     Args:
         recogniser: makes what computes; called on the MLX thread when a batch begins.
         on_idle: called there when it has ended.
+
+    Attributes:
+        most_requests: requests beyond are refused; None has them wait.
     """
 
     def __init__(
@@ -40,7 +45,33 @@ class Scheduler:
         self._places = threading.Semaphore(MOST_ORDERS)
         self._incoming: list[Order] = []
         self._is_running = False
-        self._n_callers = 0
+        self._n_callers = self._n_requests = 0
+        self.most_requests: int | None = None
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """For as long as a request is at work, from its first step to its last.
+
+        Raises:
+            BusyError: there are as many as there may be.
+        """
+        with self._lock:
+            if self.most_requests is not None and self._n_requests >= self.most_requests:
+                raise BusyError(
+                    f"the model has {self._n_requests} requests to answer and takes no more "
+                    "at once; try again in a while."
+                )
+            self._n_requests += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_requests -= 1
+
+    @property
+    def n_requests(self) -> int:
+        """How many are at work or wait, those included that are being read."""
+        return self._n_requests
 
     @property
     def n_callers(self) -> int:

@@ -17,8 +17,8 @@ from granite_mlx.live.drafting import DraftState, begun, grown, shown
 from granite_mlx.live.events import Draft, Event, Final, TurnDone, TurnStarted, TurnStopped
 from granite_mlx.live.hearing import LiveWork
 from granite_mlx.live.options import TurnsEnd
-from granite_mlx.reading import Spoken
-from granite_mlx.request import Request, silence
+from granite_mlx.reading import Spoken, may_hold_words
+from granite_mlx.request import Request
 from granite_mlx.segments.activity import FRAMES_PER_S, HOP_SAMPLES
 from granite_mlx.segments.splitter import Piece
 from granite_mlx.transcript import Transcript
@@ -122,7 +122,7 @@ class Turns:
 
     def _taken(self, piece: Piece, turn: int | None = None) -> Iterator[Event]:
         """Write down a piece of a turn, the open one unless it is told."""
-        if silence(piece.samples) is not None:
+        if not may_hold_words(piece):
             return
         turn = self._turn if turn is None else turn
         seam_at = self._splitter.seam_at
@@ -184,7 +184,7 @@ class TurnsAtPauses(Turns):
         return self._make_splitter(PauseSplitter)  # type: ignore[return-value]
 
     def _turn_of(self, piece: Piece) -> Iterator[Event]:
-        if silence(piece.samples) is not None:
+        if not may_hold_words(piece):
             return
         if not self._is_open:
             yield self._started(piece.start if piece.seam is None else piece.seam.at)

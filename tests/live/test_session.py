@@ -239,15 +239,15 @@ def test_a_piece_that_fails_is_told_and_the_others_stand(
 ) -> None:
     from granite_mlx.recognition import Recogniser
 
-    answer, calls = Recogniser.answer, []
+    prepared, calls = Recogniser.prepared, []
 
-    def failing(self, askeds, n_rows=1):
+    def failing(self, askeds):
         calls.append(askeds)
         if len(calls) == 1:
             raise MemoryError("too little")
-        return answer(self, askeds, n_rows)
+        return prepared(self, askeds)
 
-    monkeypatch.setattr(Recogniser, "answer", failing)
+    monkeypatch.setattr(Recogniser, "prepared", failing)
     transcript, events = listened(model, talk)
     assert [one.text for one in transcript.segments] == TEXTS[1:]
     first, *others = finals(events)
