@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from granite_mlx.decoding.batch import Row, Rows
+from granite_mlx.decoding.generate import Generated
 from granite_mlx.engine import Cancelled
 from granite_mlx.recognition import Answered, Asked, Prepared, Recogniser
 
@@ -254,10 +255,10 @@ class RunningBatch:
                 self._apart.extend(group)
             return
         for piece, one in zip(group, prepared, strict=True):
+            piece.prepared = one
             if one.text is not None:
-                piece.answer(self._recogniser.settled(one, None))
+                self._settle(piece, None)
             else:
-                piece.prepared = one
                 piece.order.n_ready += 1
                 self._ready.append(piece)
 
@@ -269,7 +270,6 @@ class RunningBatch:
 
     def _collect(self, rows: Rows) -> None:
         """The answers of rows that are done."""
-        assert self._recogniser is not None
         for row in rows.leave():
             following = row.following
             if following is not None:
@@ -277,8 +277,18 @@ class RunningBatch:
                 continue
             piece = self._at_work.pop(row.number)
             piece.order.n_at_work -= 1
-            if piece.order.is_wanted() and piece.prepared is not None:
-                piece.answer(self._recogniser.settled(piece.prepared, row.generated))
+            if piece.order.is_wanted():
+                self._settle(piece, row.generated)
+
+    def _settle(self, piece: OrderedPiece, generated: Generated | None) -> None:
+        """Whatever happens, the piece has an answer: its caller waits."""
+        assert self._recogniser is not None
+        assert piece.prepared is not None
+        try:
+            answer: Answer = self._recogniser.settled(piece.prepared, generated)
+        except Exception as error:
+            answer = error
+        piece.answer(answer)
 
     def _set_apart(self, error: Exception) -> None:
         """The decoder failed: what was at work is begun anew, each by itself."""

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import granite_mlx
-from granite_mlx import Cancelled, CancelToken, GraniteSpeech
+from granite_mlx import Cancelled, CancelToken, GraniteSpeech, RecognitionError
 from granite_mlx.decoding.batch import Rows
+from granite_mlx.recognition import Answered, Recogniser
 from granite_mlx.selftest.random_weights import random_signal
 
 from .asking import RATE, SECOND, Listen
@@ -73,6 +74,28 @@ def test_where_the_decoder_fails_each_is_tried_alone(
     monkeypatch.setattr(Rows, "step", fails_in_company)
     got = model.transcribe_batch(signals, sample_rate=RATE, max_new_tokens=12)
     assert got == wanted
+
+
+def test_an_answer_that_cannot_be_settled_is_one_recording_s_error(
+    listen: Listen, model: GraniteSpeech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals = [random_signal(n) for n in (16_000, 15_800, 15_600)]
+    wanted = [listen(one) for one in signals]
+    settled, calls = Recogniser.settled, []
+
+    def fails_once(self: Recogniser, *args: Any) -> Answered:
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyError("no such token")
+        return settled(self, *args)
+
+    monkeypatch.setattr(Recogniser, "settled", fails_once)
+    found = model.transcribe_batch(signals, sample_rate=RATE, max_new_tokens=12)
+    failed = [n for n, one in enumerate(found) if isinstance(one, RecognitionError)]
+    assert len(failed) == 1
+    assert [one for n, one in enumerate(found) if n not in failed] == [
+        one for n, one in enumerate(wanted) if n not in failed
+    ]
 
 
 def test_unloaded_weights_come_back(folder: Any) -> None:
