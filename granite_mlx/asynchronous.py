@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from typing import TypeVar
 
-from granite_mlx.cancelling import CancelToken
+from granite_mlx.cancelling import CancelToken, own_token
 
 T = TypeVar("T")
 
@@ -17,13 +17,33 @@ MOST_WAITING = 256
 """Calls at once; more wait for a thread."""
 
 
-async def awaited(call: Callable[[CancelToken], T], cancel: CancelToken | None) -> T:
+async def awaited(call: Callable[[CancelToken], T], shared: CancelToken | None) -> T:
     """What `call` returns, or what it raises.
 
-    A task that is cancelled meanwhile cancels the token, and goes on when the work has stopped.
+    A task that is cancelled meanwhile stops the call, and goes on when that has stopped. What else
+    has the shared token goes on.
     """
-    token = cancel or CancelToken()
-    job = _pool().submit(call, token)
+    token = own_token(shared)
+    return await _done(partial(call, token), token)
+
+
+async def streamed(items: Generator[T, None, None], token: CancelToken) -> AsyncIterator[T]:
+    """The items, each waited for likewise; none is made before it is asked for.
+
+    `token` is what stops the making of items.
+    """
+    try:
+        while found := await _done(lambda: [*_first(items)], token):
+            yield found[0]
+    finally:
+        # After a second cancelling the work may not have stopped yet; then it closes itself.
+        with contextlib.suppress(ValueError):
+            items.close()
+
+
+async def _done(call: Callable[[], T], token: CancelToken) -> T:
+    """The call's outcome; a cancelled task cancels the token first."""
+    job = _pool().submit(call)
     work = asyncio.wrap_future(job)
     try:
         return await asyncio.shield(work)
@@ -34,17 +54,6 @@ async def awaited(call: Callable[[CancelToken], T], cancel: CancelToken | None) 
             if not work.cancelled():
                 work.exception()  # it is known, and nobody is to be told
         raise
-
-
-async def streamed(items: Generator[T, None, None], cancel: CancelToken) -> AsyncIterator[T]:
-    """The items, each waited for likewise; none is made before it is asked for."""
-    try:
-        while found := await awaited(lambda _: [*_first(items)], cancel):
-            yield found[0]
-    finally:
-        # After a second cancelling the work may not have stopped yet; then it closes itself.
-        with contextlib.suppress(ValueError):
-            items.close()
 
 
 def _first(items: Generator[T, None, None]) -> Generator[T, None, None]:

@@ -53,3 +53,26 @@ class CancelToken:
     @property
     def _is_late(self) -> bool:
         return time.monotonic() > self._latest_s
+
+
+class LinkedToken(CancelToken):
+    """Stops one of several pieces of work that share a token, which stops all of them."""
+
+    def __init__(self, shared: CancelToken) -> None:
+        super().__init__()
+        self._shared = shared
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether this one or the shared one stops it."""
+        return super().is_cancelled or self._shared.is_cancelled
+
+    def check(self) -> None:
+        """Raises `Cancelled` once one of the two stops it."""
+        super().check()
+        self._shared.check()
+
+
+def own_token(shared: CancelToken | None) -> CancelToken:
+    """A token that nobody else has, and that is stopped with the shared one, if there is one."""
+    return CancelToken() if shared is None else LinkedToken(shared)

@@ -18,7 +18,7 @@ import numpy as np
 from granite_mlx.asynchronous import awaited, streamed
 from granite_mlx.audio.files import AudioSource, load_audio
 from granite_mlx.biasing.terms import Entry
-from granite_mlx.cancelling import CancelToken
+from granite_mlx.cancelling import CancelToken, own_token
 from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.errors import GraniteError
@@ -316,7 +316,7 @@ class GraniteSpeech(LiveModel):
         self, audio: AudioSource, *, cancel: CancelToken | None = None, **options: Any
     ) -> AsyncIterator[Segment]:
         """`stream`, for ``async for``: a segment is worked on when it is waited for."""
-        token = cancel or CancelToken()
+        token = own_token(cancel)
         return streamed(self.stream(audio, cancel=token, **options), token)
 
     def ctc_text(

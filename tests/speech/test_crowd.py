@@ -271,3 +271,43 @@ def test_a_task_that_is_cancelled_before_it_begins_never_does(
         monkeypatch.setattr("granite_mlx.asynchronous._pool", lambda: pool)
         asyncio.run(both())
     assert called == []
+
+
+def test_a_task_that_is_cancelled_leaves_others_with_its_token(
+    model: GraniteSpeech, listen: Listen, gate: Gate
+) -> None:
+    token = CancelToken()
+
+    async def both() -> Any:
+        first, second = (
+            asyncio.create_task(model.transcribe_async(SECOND, cancel=token, **OPTIONS))
+            for _ in range(2)
+        )
+        await asyncio.to_thread(wait_until, lambda: model.n_requests == 2)
+        first.cancel()
+        await asyncio.sleep(0)
+        gate.open()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        return await second
+
+    assert asyncio.run(both()) == listen()
+    assert not token.is_cancelled
+    token.cancel()
+    with pytest.raises(Cancelled):
+        asyncio.run(model.transcribe_async(SECOND, cancel=token, **OPTIONS))
+
+
+def test_a_stream_awaited_stops_with_its_task(model: GraniteSpeech, gate: Gate) -> None:
+    async def cancelled() -> None:
+        stream = model.stream_async(SECOND, **OPTIONS)
+        task = asyncio.create_task(anext(stream))
+        await asyncio.to_thread(gate.is_reached.wait, ENOUGH_S)
+        task.cancel()
+        await asyncio.sleep(0)
+        gate.open()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert model.n_requests == 0
