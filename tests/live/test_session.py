@@ -3,6 +3,9 @@
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -236,6 +239,26 @@ def test_sessions_share_the_model(model: GraniteSpeech, examples: dict[str, np.n
     for thread in threads:
         thread.join(ENOUGH_S)
     assert [texts[n] for n in range(len(names))] == TEXTS * 2
+
+
+def test_requests_and_sessions_with_and_without_a_boost_share_the_batch(
+    model: GraniteSpeech, examples: dict[str, np.ndarray]
+) -> None:
+    boost = {"keywords": ["neighbours", "Horst"], "keyword_boost": 12.0}
+    samples = said(examples, "english")
+
+    def live(**options: Any) -> str:
+        return listened(model, samples, len(samples), **options)[0].text
+
+    def transcribed(**options: Any) -> str:
+        return model.transcribe(samples, sample_rate=RATE, **options).text
+
+    calls = [partial(call, **options) for call in (live, transcribed) for options in ({}, boost)]
+    alone = [call() for call in calls]
+    assert alone[1] != alone[0] == TEXTS[0]
+    with ThreadPoolExecutor(8) as pool:
+        jobs = [pool.submit(call) for call in calls * 2]
+        assert [job.result() for job in jobs] == alone * 2
 
 
 def test_a_piece_that_fails_is_told_and_the_others_stand(
