@@ -140,10 +140,12 @@ def account(model: GraniteSpeech, sounds: Iterable[Sound]) -> Account:
             if any(one.looped or one.way != "asked" for one in answers):
                 total.n_loops += 1
                 total.n_made_worse += is_worse(found.text, model, sound)
-            for text, kept in seen:
-                total.add(sound.said, text, kept)
-                for concern in kept.concerns:
-                    print(f"  {concern.message}", file=sys.stderr)
+            # A recording with a pause in it is several texts.
+            text = " ".join(one for one, _ in seen)
+            concerns = tuple(concern for _, kept in seen for concern in kept.concerns)
+            total.add(sound.said, text, Guarded(" ".join(kept.text for _, kept in seen), concerns))
+            for concern in concerns:
+                print(f"  {concern.message}", file=sys.stderr)
     return total
 
 

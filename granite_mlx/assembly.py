@@ -32,6 +32,8 @@ class Source(Protocol):
     def position(self) -> float: ...
     @property
     def quiet(self) -> TranscriptWarning | None: ...
+    @property
+    def out_of_phase(self) -> TranscriptWarning | None: ...
 
 
 class Assembly:
@@ -64,7 +66,7 @@ class Assembly:
         """What was heard of the next piece of its channel."""
         self.n_heard += 1
         self._warn(spoken, warnings)
-        self._place(spoken, self._labelled(spoken.channel, segments))
+        self._place(spoken, self._labelled(spoken, segments))
 
     def miss(self, spoken: Spoken, error: Exception) -> None:
         """The piece failed; the others stand."""
@@ -117,8 +119,10 @@ class Assembly:
     def transcript(self, model_id: str) -> Transcript:
         """All of it, once everything was given."""
         reading, request = self._reading, self._request
-        segments, warnings = tuple(self._final), list(self.warnings)
+        segments = tuple(self._final)
         duration_s = reading.n_samples / SAMPLE_RATE
+        self.warn(reading.out_of_phase)
+        warnings = list(self.warnings)
         was_asked = self.n_heard > 0 or bool(self.failures)
         if reading.damage is not None:
             warnings.append(
@@ -148,10 +152,15 @@ class Assembly:
                 known.add((one.code, one.message, one.start_s))
                 self.warnings.append(one)
 
-    def _labelled(self, channel: int, segments: Segments) -> Segments:
+    def _labelled(self, spoken: Spoken, segments: Segments) -> Segments:
+        """With what was asked about the piece, and who speaks where that is known."""
+        segments = tuple(
+            replace(one, language=spoken.task.spoken, target_language=spoken.task.to)
+            for one in segments
+        )
         if self._request.channels != "separate":
             return segments
-        label = f"channel {channel + 1}"
+        label = f"channel {spoken.channel + 1}"
         return tuple(
             replace(one, speaker=f"{label}, {one.speaker}" if one.speaker else label)
             for one in segments

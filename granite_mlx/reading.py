@@ -96,6 +96,19 @@ class Reading:
         return min((channel.position for channel in self._channels), default=0)
 
     @property
+    def out_of_phase(self) -> TranscriptWarning | None:
+        """Where little is left of the channels once they are mixed."""
+        if self._stream is None or not self._stream.is_out_of_phase:
+            return None
+        return TranscriptWarning(
+            "out_of_phase",
+            "the channels cancel each other out when they are mixed; "
+            "listen to them with channels='separate' (--channels separate).",
+            None,
+            None,
+        )
+
+    @property
     def quiet(self) -> TranscriptWarning | None:
         """Why nothing could be heard, where that is so."""
         n_shown = min(self.n_samples, SAMPLE_RATE)

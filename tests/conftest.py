@@ -11,6 +11,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+# No test is timed, and the first example may compile what the others use.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # mlx for Linux brings a slow BLAS. Whatever is loaded first, for all to see, serves it instead:
 # this has to come before the first `import mlx`. The processes that tests start get it, too. On

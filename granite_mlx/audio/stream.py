@@ -28,6 +28,9 @@ SAMPLE_RATE = 16_000
 """Samples per second that the model hears."""
 
 _LATEST_S = 1e9  # no recording is so long; a larger number, or infinity, means the same
+LOST_DB = 20.0
+"""What sounds on several channels and is so much softer in their mean goes out of phase."""
+
 _LARGEST_VALUE = 2.0**31  # the full scale of floats that somebody left in the scale of integers
 
 
@@ -72,6 +75,7 @@ class AudioStream:
         self.name = recording.name
         self.n_samples = 0  # at 16 kHz, given so far
         self._recording, self._part = recording, part
+        self._energy = np.zeros(2)  # of the mean of the channels, and the mean of theirs
         self._separate, self._how_far = separate, how_far
 
     def blocks(self) -> Iterator[Samples]:
@@ -81,7 +85,7 @@ class AudioStream:
         block where it holds nothing in the part; AudioTooLongError for a part that is too long.
         """
         frames = _wanted_blocks(self._recording, self._part)
-        mixed = frames if self._separate else _averaged(frames)
+        mixed = frames if self._separate else self._averaged(frames)
         checked = _checked(mixed, self._recording, self._part.start_s)
         blocks = _resampled(checked, self._recording.sample_rate)
         while (block := self._next(blocks)) is not None:
@@ -90,6 +94,24 @@ class AudioStream:
                 yield block
         if not self.n_samples:
             raise AudioError(nothing_in(self.name, self._part.start_s))
+
+    @property
+    def is_out_of_phase(self) -> bool:
+        """Whether the channels, as far as they were read, cancel each other out in their mean."""
+        of_mean, of_channels = self._energy
+        return bool(of_mean * 10 ** (LOST_DB / 10) < of_channels)
+
+    def _averaged(self, blocks: Iterator[Frames]) -> Iterator[Samples]:
+        """The mean over the channels: (n_frames, n_channels) -> (n_frames, 1)."""
+        for block in blocks:
+            n_channels = block.shape[1]
+            # What is invalid here is found in the next step. No `yield` inside: errstate belongs to
+            # the thread that entered it, and a generator may be ended by another one.
+            with np.errstate(invalid="ignore", over="ignore"):
+                mean = block @ np.full((n_channels, 1), 1 / n_channels, np.float32)
+                if n_channels > 1:
+                    self._energy += np.vdot(mean, mean), np.vdot(block, block) / n_channels
+            yield mean
 
     def _next(self, blocks: Iterator[Samples]) -> Samples | None:
         try:
@@ -142,17 +164,6 @@ def _wanted_blocks(recording: Recording, part: Part) -> Iterator[Frames]:
 
 def _n_frames(time_s: float, rate: int) -> int:
     return round(min(time_s, _LATEST_S) * rate)
-
-
-def _averaged(blocks: Iterator[Frames]) -> Iterator[Samples]:
-    """The mean over the channels: (n_frames, n_channels) -> (n_frames, 1)."""
-    for block in blocks:
-        n_channels = block.shape[1]
-        # What is invalid here is found in the next step. No `yield` inside: errstate belongs to the
-        # thread that entered it, and a generator may be ended by another one.
-        with np.errstate(invalid="ignore", over="ignore"):
-            mean = block @ np.full((n_channels, 1), 1 / n_channels, np.float32)
-        yield mean
 
 
 def _checked(blocks: Iterator[Samples], recording: Recording, start_s: float) -> Iterator[Samples]:

@@ -21,6 +21,7 @@ class LiveSource:
     fraction = 0.0
     position = math.inf
     quiet: TranscriptWarning | None = None
+    out_of_phase: TranscriptWarning | None = None  # one channel is fed
 
     def __init__(self) -> None:
         self.n_samples = 0

@@ -86,6 +86,8 @@ def _segment_record(index: int, segment: Segment) -> dict[str, Any]:
         "text": segment.text,
         "confidence": segment.confidence,
         "speaker": segment.speaker,
+        "language": segment.language,
+        "target_language": segment.target_language,
     }
 
 
@@ -144,6 +146,8 @@ def _segments(fields: _Fields, words: dict[int, list[Word]]) -> Iterator[Segment
             confidence=entry.optional_number("confidence"),
             speaker=entry.optional_text("speaker"),
             words=tuple(words.get(index, ())),
+            language=entry.later_text("language"),
+            target_language=entry.later_text("target_language"),
         )
 
 
@@ -201,6 +205,10 @@ class _Fields:
         if value is None or isinstance(value, str):
             return value
         return self.refuse(key, "a string or null")
+
+    def later_text(self, key: str) -> str | None:
+        """Of a key that the first files of this version do not have."""
+        return self.optional_text(key) if key in self._values else None
 
     def number(self, key: str) -> float:
         number = _finite(self.get(key))

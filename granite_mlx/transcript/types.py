@@ -28,7 +28,11 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of speech. `words` is empty where word times are not known."""
+    """A stretch of speech. `words` is empty where word times are not known.
+
+    `language` is what is spoken, where that was given, and `target_language` what it was translated
+    to: ranges of a recording may differ in both.
+    """
 
     start_s: float
     end_s: float
@@ -36,6 +40,8 @@ class Segment:
     confidence: float | None = None
     speaker: str | None = None
     words: tuple[Word, ...] = ()
+    language: str | None = None
+    target_language: str | None = None
 
 
 @dataclass(frozen=True)

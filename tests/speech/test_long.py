@@ -172,6 +172,14 @@ def test_ranges_ask_something_else(model: GraniteSpeech, monkeypatch: pytest.Mon
     inside = [text for text in asked if text != plain]
     assert inside[-3:] == [f"{plain} Keywords: Ada"] + ["translate the speech to German."] * 2
     assert transcript.language is None
+    for segment in transcript.segments:
+        middle_s = (segment.start_s + segment.end_s) / 2
+        wanted = (None, None)
+        if 4.2 < middle_s < 8:
+            wanted = ("fr", None)
+        elif 8.5 < middle_s < 12.6:
+            wanted = ("en", "de")
+        assert (segment.language, segment.target_language) == wanted
     assert [one.term for one in transcript.keywords] == ["Ada"]
 
 
@@ -419,3 +427,11 @@ def test_progress_of_a_batch_is_told_complete_once(model: GraniteSpeech) -> None
     told: list[float] = []
     model.transcribe_batch([LONG, LONG], on_progress=told.append, **OPTIONS)
     assert told.count(1.0) == 1
+
+
+def test_channels_out_of_phase_are_told(model: GraniteSpeech) -> None:
+    stereo = np.stack([LONG, -LONG], axis=1)
+    assert codes(model.transcribe(stereo, **OPTIONS)) == ["out_of_phase", "silence"]
+    apart = model.transcribe(stereo, channels="separate", **OPTIONS)
+    assert "out_of_phase" not in codes(apart)
+    assert "out_of_phase" not in codes(model.transcribe(LONG, **OPTIONS))
