@@ -17,6 +17,8 @@ from granite_mlx.decoding.token_words import word_log_probs
 from granite_mlx.engine import shared_thread
 from granite_mlx.evaluate.error_rates import words as plain_words
 from granite_mlx.recognition import Asked, Recogniser
+from granite_mlx.running import Checkpoint
+from granite_mlx.scheduling import Scheduler
 from granite_mlx.speech import GraniteSpeech
 
 BATCH_SIZE = 8
@@ -71,21 +73,25 @@ def listen(model: GraniteSpeech, recordings: Sequence[Spoken]) -> Iterator[Heard
     """Transcribe, a batch at a time."""
     for start in range(0, len(recordings), BATCH_SIZE):
         batch = recordings[start : start + BATCH_SIZE]
-        yield from shared_thread().run(_listen, model, batch)
+        yield from _listen(model, batch)
 
 
 def _listen(model: GraniteSpeech, recordings: Sequence[Spoken]) -> list[Heard]:
     tokenizer = model.tokenizer
     prompt = tokenizer.prompt(instruction(Task(), model.family), system_prompt(model.family))
-    recogniser = Recogniser(
-        model.network, model.config, model.features, tokenizer, None, lambda: None
-    )
+
+    def recogniser(checkpoint: Checkpoint) -> Recogniser:
+        return Recogniser(model.network, model.config, model.features, tokenizer, None, checkpoint)
+
     asked = [
         Asked(one.samples, lambda _: prompt, Task(), greedy, None, "exact", lambda _: None, True)
         for one in recordings
     ]
     heard = []
-    for one, answered in zip(recordings, recogniser.answer(asked, BATCH_SIZE), strict=True):
+    answers = Scheduler(shared_thread(), recogniser).answer(asked, BATCH_SIZE, lambda: None)
+    for one, answered in zip(recordings, answers, strict=True):
+        if isinstance(answered, Exception):
+            raise answered
         ids, log_probs = answered.generated.ids, answered.generated.log_probs
         assert answered.witness.ctc_logits is not None
         if log_probs is None:  # the decoder was not asked, or its text did not stand

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from granite_mlx.errors import (
     AudioError,
     AudioTooLongError,
+    BusyError,
     CheckpointError,
     ConversionError,
     GraniteError,
@@ -22,8 +23,10 @@ from granite_mlx.errors import (
 )
 
 if TYPE_CHECKING:
-    from granite_mlx.cancelling import CancelToken
+    from granite_mlx.cancelling import CancelToken, TimeLimitReached
     from granite_mlx.engine import Cancelled
+    from granite_mlx.live.events import Draft, Final, TurnDone, TurnStarted, TurnStopped
+    from granite_mlx.live.session import LiveSession
     from granite_mlx.loading import load
     from granite_mlx.ranges import Range
     from granite_mlx.segments.limits import SegmentLimits
@@ -42,21 +45,29 @@ __version__ = "0.1.0"
 __all__ = [
     "AudioError",
     "AudioTooLongError",
+    "BusyError",
     "CancelToken",
     "Cancelled",
     "CheckpointError",
     "ConversionError",
+    "Draft",
+    "Final",
     "GraniteError",
     "GraniteSpeech",
     "KeywordReport",
     "LanguageError",
+    "LiveSession",
     "Range",
     "RecognitionError",
     "Segment",
     "SegmentLimits",
     "SubtitleOptions",
+    "TimeLimitReached",
     "Transcript",
     "TranscriptWarning",
+    "TurnDone",
+    "TurnStarted",
+    "TurnStopped",
     "UnsupportedModelError",
     "Word",
     "__version__",
@@ -65,10 +76,17 @@ __all__ = [
 
 _LAZY = {
     "CancelToken": "granite_mlx.cancelling",
+    "TimeLimitReached": "granite_mlx.cancelling",
     "Cancelled": "granite_mlx.engine",
     "Range": "granite_mlx.ranges",
     "SegmentLimits": "granite_mlx.segments.limits",
     "GraniteSpeech": "granite_mlx.speech",
+    "LiveSession": "granite_mlx.live.session",
+    "Draft": "granite_mlx.live.events",
+    "Final": "granite_mlx.live.events",
+    "TurnDone": "granite_mlx.live.events",
+    "TurnStarted": "granite_mlx.live.events",
+    "TurnStopped": "granite_mlx.live.events",
     "load": "granite_mlx.loading",
     "KeywordReport": "granite_mlx.transcript",
     "Segment": "granite_mlx.transcript",

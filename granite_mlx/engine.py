@@ -61,12 +61,8 @@ class MLXThread:
         A Ctrl-C while waiting makes the work stop at its next `checkpoint`; only then does
         KeyboardInterrupt reach the caller, so that nothing runs on behind its back.
         """
-        if os.getpid() != self._process_id:
-            raise RuntimeError(
-                "the model was loaded before a fork, which leaves its thread behind; "
-                "load it in the child."
-            )
-        if threading.current_thread() is self._worker:
+        self._check_process()
+        if self.is_current:
             return work(*args, **kwargs)
         job = _Job(partial(work, *args, **kwargs))
         try:
@@ -77,10 +73,30 @@ class MLXThread:
             raise
         return job.result()
 
+    def post(self, work: Callable[[], object]) -> None:
+        """Have the worker run `work` behind what it has to do, and do not wait.
+
+        What it raises is lost.
+        """
+        self._check_process()
+        self._jobs.put(_Job(work))
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is the worker."""
+        return threading.current_thread() is self._worker
+
     def checkpoint(self) -> None:
         """Called by the work between steps: raises `Cancelled` if nobody waits for it any more."""
         if self._exiting or (self._at_hand is not None and self._at_hand.abandoned):
             raise Cancelled("stopped: its caller no longer waits.")
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process_id:
+            raise RuntimeError(
+                "the model was loaded before a fork, which leaves its thread behind; "
+                "load it in the child."
+            )
 
     def _work(self) -> None:
         while True:

@@ -3,6 +3,7 @@
     GraniteError
     ├── AudioError               the recording cannot be read or holds nothing usable
     │   └── AudioTooLongError    it is longer than the model's context allows
+    ├── BusyError                the model has as many requests at once as it may have
     ├── CheckpointError          the model's files are missing, damaged or inconsistent
     │   └── UnsupportedModelError  another architecture, or a setting that we do not compute
     ├── ConversionError          a conversion cannot be made, or lost more quality than allowed
@@ -16,6 +17,7 @@ Every message says what is wrong, where, and what to do about it.
 __all__ = [
     "AudioError",
     "AudioTooLongError",
+    "BusyError",
     "CheckpointError",
     "ConversionError",
     "GraniteError",
@@ -35,6 +37,10 @@ class AudioError(GraniteError):
 
 class AudioTooLongError(AudioError):
     """A recording is longer than the model's context allows in one pass."""
+
+
+class BusyError(GraniteError):
+    """The model has as many requests as `limit_requests` allows; later there may be room."""
 
 
 class CheckpointError(GraniteError):

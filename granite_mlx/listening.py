@@ -1,7 +1,8 @@
 """From recordings of any length to their segments: the whole path, in numbered steps.
 
 `Listener.listen` is that path. Reading and splitting run on the caller's thread, what MLX computes
-on its own one; in memory are the pieces of one batch and the splitters' look-ahead.
+on its own one, together with the pieces of other callers; in memory are the pieces of one batch and
+the splitters' look-ahead.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from granite_mlx.assembly import Assembly
+from granite_mlx.assembly import Assembly, Source
 from granite_mlx.audio.stream import SAMPLE_RATE
 from granite_mlx.biasing.prompting import chooser, unsearchable
 from granite_mlx.decoding.prompts import Task, instruction, system_prompt
@@ -23,6 +24,8 @@ from granite_mlx.model.family import Family
 from granite_mlx.reading import Reading, Spoken
 from granite_mlx.recognition import Answered, Asked, Recogniser
 from granite_mlx.request import Progress, Request
+from granite_mlx.running import Checkpoint
+from granite_mlx.scheduling import Scheduler
 from granite_mlx.segments.letters import Letters
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 from granite_mlx.writing import written
@@ -30,22 +33,41 @@ from granite_mlx.writing import written
 READ_AHEAD = 4
 """Pieces in memory, in batches: some are long and some short, and like goes with like."""
 
-Checkpoint = Callable[[], None]
 
+class Work:
+    """Sound from one source at work: what is asked, and what was heard of it."""
 
-class Listening:
-    """One recording at work: what was read of it, what was heard, and how far that is."""
+    reading: Source
+    assembly: Assembly
 
     def __init__(self, request: Request, listener: Listener) -> None:
         self.request = request
+        self.progress = Progress(request.on_progress)
+        self.listener = listener
+
+    def checkpoint(self) -> None:
+        """Between the steps of what MLX computes."""
+        self.listener.thread.checkpoint()
+        self.request.cancel.check()
+
+    def hear(self, samples: np.ndarray) -> Letters:
+        """What the character head hears of (n,) samples."""
+        return self.listener.thread.run(self.listener.letters, samples, self.checkpoint)
+
+
+class Listening(Work):
+    """One recording at work: what was read of it, what was heard, and how far that is."""
+
+    reading: Reading
+
+    def __init__(self, request: Request, listener: Listener) -> None:
+        super().__init__(request, listener)
         self.error: GraniteError | TypeError | ValueError | None = None
         self.is_complete = False
-        self.progress = Progress(request.on_progress)
-        self.reading = Reading(request, self._hear, self.progress)
+        self.reading = Reading(request, self.hear, self.progress)
         self.assembly = Assembly(request, self.reading)
         for stretch in request.stretches:
             self.assembly.warn(unsearchable(stretch.task, request.keywords_per_prompt))
-        self._listener = listener
 
     def pieces(self) -> Iterator[tuple[Listening, Spoken]]:
         """All pieces; what is wrong with the recording is kept in `error`."""
@@ -61,14 +83,6 @@ class Listening:
         """What there is to return, or to raise, once the recording is complete."""
         return self.error or self.assembly.transcript(model_id)
 
-    def checkpoint(self) -> None:
-        """Between the steps of what MLX computes."""
-        self._listener.thread.checkpoint()
-        self.request.cancel.check()
-
-    def _hear(self, samples: np.ndarray) -> Letters:
-        return self._listener.thread.run(self._listener.letters, samples, self.checkpoint)
-
 
 @dataclass(frozen=True)
 class Listener:
@@ -77,6 +91,7 @@ class Listener:
     family: Family
     tokenizer: SpeechTokenizer
     thread: MLXThread
+    scheduler: Scheduler
     recogniser: Callable[[Checkpoint], Recogniser]
 
     def listen(
@@ -92,17 +107,9 @@ class Listener:
         #    pieces that end where somebody pauses, about 30 s at most.
         pieces = _Pieces(one for listening in listenings for one in listening.pieces())
         behind = list(listenings)
-        for batch in pieces.batches(n_first, READ_AHEAD * n_rows):
-            # 2. Pieces to features, to frames, to audio tokens, to the tokens of the answers.
-            answers = self._answers(batch, n_rows)
-
-            # 3. Tokens to text, text to segments; overlapping ones are joined.
-            for (listening, spoken), answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Exception):
-                    listening.assembly.miss(spoken, answer)
-                else:
-                    listening.assembly.offer(answer.task.keywords)
-                    listening.assembly.take(spoken, *self._written(listening, spoken, answer))
+        for batch in pieces.batches(n_first, lambda: self._most_pieces(n_rows)):
+            # 2., 3. Pieces to what the assembly of their recording takes.
+            self.take(batch, n_rows)
 
             # 4. What is final of the last recording; those that have no more pieces are complete.
             yield batch[-1][0], batch[-1][0].assembly.ready()
@@ -111,6 +118,23 @@ class Listener:
                 yield self._finished(behind.pop(0))
         for listening in behind:
             yield self._finished(listening)
+
+    def take(self, batch: Sequence[tuple[Work, Spoken]], n_rows: int) -> None:
+        """Write down pieces: the second and third step of `listen`."""
+        # 2. Pieces to features, to frames, to audio tokens, to the tokens of the answers.
+        answers = self._answers(batch, n_rows)
+
+        # 3. Tokens to text, text to segments; overlapping ones are joined.
+        for (listening, spoken), answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Exception):
+                listening.assembly.miss(spoken, answer)
+            else:
+                listening.assembly.offer(answer.task.keywords)
+                listening.assembly.take(spoken, *self._written(listening, spoken, answer))
+
+    def _most_pieces(self, n_rows: int) -> int:
+        """In memory: callers share the room, so that it does not grow with their number."""
+        return max(1, READ_AHEAD * n_rows // max(1, self.scheduler.n_callers))
 
     def _finished(self, listening: Listening) -> tuple[Listening, list[Segment]]:
         last = listening.assembly.finish()
@@ -122,35 +146,21 @@ class Listener:
         return listening, last
 
     def _answers(
-        self, batch: Sequence[tuple[Listening, Spoken]], n_rows: int
+        self, batch: Sequence[tuple[Work, Spoken]], n_rows: int
     ) -> list[Answered | Exception]:
-        """The answers to a batch; where it fails, to each piece alone, or why that one failed."""
-        try:
-            return [*self._run(batch, n_rows)]
-        except Exception as error:
-            self._raise_if_meant(batch, error)
-            if len(batch) == 1:
-                return [error]
-        alone: list[Answered | Exception] = []
-        for one in batch:
-            alone += self._answers([one], 1)
-        return alone
+        """The answers to a batch, or why a piece of it failed."""
+        tokens = {id(one.request.cancel): one.request.cancel for one, _ in batch}.values()
 
-    def _raise_if_meant(self, batch: Sequence[tuple[Listening, Spoken]], error: Exception) -> None:
-        if any(listening.progress.raised is error for listening, _ in batch):
-            raise error
-
-    def _run(self, batch: Sequence[tuple[Listening, Spoken]], n_rows: int) -> list[Answered]:
-        def checkpoint() -> None:
-            for listening in {id(one): one for one, _ in batch}.values():
-                listening.checkpoint()
+        def check() -> None:
+            for token in tokens:
+                token.check()
 
         reports = _reports(batch)
         asked = [
             self._asked(listening.request, spoken, report)
             for (listening, spoken), report in zip(batch, reports, strict=True)
         ]
-        return self.thread.run(self._answer, asked, n_rows, checkpoint)
+        return self.scheduler.answer(asked, n_rows, check)
 
     def _asked(self, request: Request, spoken: Spoken, report: Callable[[float], None]) -> Asked:
         def prompt(task: Task) -> str:
@@ -165,14 +175,8 @@ class Listener:
             chooser(spoken.task, request.keywords_per_prompt, request.keyword_boost),
         )  # fmt: skip
 
-    def _answer(
-        self, askeds: Sequence[Asked], n_rows: int, checkpoint: Checkpoint
-    ) -> list[Answered]:
-        """The second step, on the MLX thread."""
-        return self.recogniser(checkpoint).answer(askeds, n_rows)
-
     def _written(
-        self, listening: Listening, spoken: Spoken, answered: Answered
+        self, listening: Work, spoken: Spoken, answered: Answered
     ) -> tuple[tuple[Segment, ...], list[TranscriptWarning]]:
         """The third step."""
         span_s = listening.assembly.times_s(spoken)
@@ -193,13 +197,15 @@ class _Pieces:
         self._pieces = pieces
         self._ahead: list[tuple[Listening, Spoken]] = []
 
-    def batches(self, n_first: int, n_most: int) -> Iterator[list[tuple[Listening, Spoken]]]:
-        """Twice as many each time, so that the first segments come soon."""
+    def batches(
+        self, n_first: int, most: Callable[[], int]
+    ) -> Iterator[list[tuple[Listening, Spoken]]]:
+        """Twice as many each time, so that the first segments come soon, up to `most`."""
         n = n_first
         while batch := [*self._ahead, *islice(self._pieces, n - len(self._ahead))]:
             self._ahead = []
             yield batch
-            n = min(2 * n, n_most)
+            n = min(2 * n, most())
 
     def next_of(self) -> Listening | None:
         """The recording that the next piece belongs to: it is read for that. None at the end."""
@@ -208,7 +214,7 @@ class _Pieces:
 
 
 def _reports(
-    batch: Sequence[tuple[Listening, Spoken]],
+    batch: Sequence[tuple[Work, Spoken]],
 ) -> list[Callable[[float], None]]:
     """For each piece, what tells its recording's caller how far that is.
 
@@ -224,7 +230,7 @@ def _reports(
 class _Share:
     """The part of one recording that a batch works on."""
 
-    def __init__(self, listening: Listening) -> None:
+    def __init__(self, listening: Work) -> None:
         self.weights: list[float] = []
         self._progress = listening.progress
         self._from, self._to = listening.progress.fraction, listening.reading.fraction

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import mlx.core as mx
@@ -145,7 +146,9 @@ def open_model(checkpoint: Checkpoint, dtype: str | None, thread: MLXThread) -> 
 
     Everything that can be checked is checked before the weights are read.
     """
-    return open_unread(checkpoint, dtype, thread).read(thread)
+    speech = open_unread(checkpoint, dtype, thread).read(thread)
+    speech.reopen = partial(open_model, checkpoint, dtype, thread)
+    return speech
 
 
 def open_unread(

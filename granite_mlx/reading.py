@@ -133,10 +133,14 @@ class Reading:
 
     def _said(self, pieces: Iterator[Spoken]) -> Iterator[Spoken]:
         for spoken in pieces:
-            samples = spoken.piece.samples
-            if silence(samples) is None and (spoken.piece.overlaps or not is_tone(samples)):
+            if may_hold_words(spoken.piece):
                 self._n_pieces += 1
                 yield spoken
+
+
+def may_hold_words(piece: Piece) -> bool:
+    """Whether a piece is worth asking about: neither silence nor a beep."""
+    return silence(piece.samples) is None and (piece.overlaps or not is_tone(piece.samples))
 
 
 class _Channel:

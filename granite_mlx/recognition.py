@@ -1,7 +1,7 @@
 """Samples to the tokens of answers, on the MLX thread: the part of the path that MLX computes.
 
-One recording is a batch of one. In a batch, recordings of similar length are encoded together, and
-their answers are written together; each gets what it would get alone.
+Recordings of similar length are encoded together; each gets what it would get alone. In what order
+they are encoded and answered is the business of running.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from granite_mlx.biasing.prompting import Choice, Choose
 from granite_mlx.ctc.greedy import greedy_labels, greedy_text, spelt
 from granite_mlx.ctc.hearing import Hearing, highest_entropy
 from granite_mlx.ctc.second_head import SecondHead
-from granite_mlx.decoding.batch import Question, answers
+from granite_mlx.decoding.batch import Question
 from granite_mlx.decoding.boost import TermBoost
 from granite_mlx.decoding.budget import answer_rate, token_budget
 from granite_mlx.decoding.drafts import TextDraft
@@ -39,12 +39,6 @@ from granite_mlx.segments.letters import Letters, letters_of
 ENCODED = 0.3
 """Of the work on a recording, when its tokens begin."""
 
-MOST_FRAMES = 3000
-"""Of recordings that are encoded together, padding included: 60 s, so that memory is bounded."""
-
-MOST_PADDING = 0.1
-"""Of the frames of recordings that are encoded together, those that may be padding."""
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -59,6 +53,7 @@ class Asked:
             for where the head hears nothing.
         choose: which keywords the prompt holds and which ones the decoder is nudged to, from the
             head's logits; None takes all and nudges to none.
+        is_wanted: whether somebody still waits for the answer.
     """
 
     samples: np.ndarray
@@ -71,6 +66,7 @@ class Asked:
     with_evidence: bool = False
     guarded: bool = True
     choose: Choose | None = None
+    is_wanted: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +98,17 @@ class Heard:
     boosts: tuple[tuple[str, float], ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What the decoder is to be asked about a recording, or the text for which it need not be."""
+
+    question: Question
+    text: str | None
+    witness: Witness
+    task: Task
+    boosted: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Answered:
     """The tokens of an answer, of which there might have been `budget`.
@@ -128,44 +135,32 @@ class Recogniser:
     second_head: SecondHead | None
     checkpoint: Callable[[], None]
 
-    def answer(self, askeds: Sequence[Asked], n_rows: int = 1) -> list[Answered]:
-        """The answers in the order of the recordings, up to `n_rows` at a time."""
-        n_rows = min(n_rows, len(askeds))
-        # The longest first: what ends the batch is then short, and neighbours are alike.
-        order = sorted(range(len(askeds)), key=lambda n: -len(askeds[n].samples))
-        done: dict[int, Answered] = {}
-        asking: list[tuple[int, Question]] = []
-        known: dict[int, tuple[Witness, Task, tuple[str, ...]]] = {}
+    def prepared(self, askeds: Sequence[Asked]) -> list[Prepared]:
+        """What is to be asked about each recording; they are encoded together."""
+        prepared = []
+        for asked, heard in zip(askeds, self._hear(askeds), strict=True):
+            question, text = self._question(asked, heard)
+            if asked.guarded:
+                question = self._loop_guard(heard.witness, heard.task).watched(question)
+                # Where nothing is heard, the decoder can only make something up.
+                text = text if heard.witness.labels else ""
+            boosted = tuple(term for term, _ in heard.boosts)
+            prepared.append(Prepared(question, text, heard.witness, heard.task, boosted))
+        return prepared
 
-        def loop_guard(n: int) -> LoopGuard:
-            witness, task, _ = known[n]
-            return LoopGuard(witness.labels, task, self.tokenizer)
+    def settled(self, prepared: Prepared, generated: Generated | None) -> Answered:
+        """The answer, from what the decoder has written, or None where it was not asked."""
+        budget = prepared.question.budget
+        if generated is None:
+            ids = self.tokenizer.encode(prepared.text or "")[:budget]
+            generated = Generated(tuple(ids), True)
+        else:
+            guard = self._loop_guard(prepared.witness, prepared.task)
+            generated = guard.settled(generated, budget)
+        return Answered(generated, budget, prepared.witness, prepared.task, prepared.boosted)
 
-        def questions() -> Iterator[Question]:
-            lengths = [self.features.n_frames(len(askeds[n].samples)) for n in order]
-            for group in groups(lengths, n_rows):
-                members = [order[place] for place in group]
-                for n, one in zip(members, self._hear([askeds[n] for n in members]), strict=True):
-                    known[n] = one.witness, one.task, tuple(term for term, _ in one.boosts)
-                    question, text = self._question(askeds[n], one)
-                    if askeds[n].guarded:
-                        question = loop_guard(n).watched(question)
-                        # Where nothing is heard, the decoder can only make something up.
-                        text = text if one.witness.labels else ""
-                    if text is None:
-                        asking.append((n, question))
-                        yield question
-                    else:
-                        ids = self.tokenizer.encode(text)[: question.budget]
-                        answer = Generated(tuple(ids), True)
-                        done[n] = Answered(answer, question.budget, *known[n])
-
-        rows = answers(self.network.language_model, self.config.text, questions(), n_rows)
-        for number, generated in rows:
-            n, question = asking[number]
-            settled = loop_guard(n).settled(generated, question.budget)
-            done[n] = Answered(settled, question.budget, *known[n])
-        return [done[n] for n in range(len(askeds))]
+    def _loop_guard(self, witness: Witness, task: Task) -> LoopGuard:
+        return LoopGuard(witness.labels, task, self.tokenizer)
 
     def _hear(self, askeds: Sequence[Asked]) -> Iterator[Heard]:
         """What the encoder makes of each recording."""
@@ -244,7 +239,6 @@ class Recogniser:
 
         def on_tokens(n_tokens: int) -> None:
             nonlocal n_most
-            self.checkpoint()
             n_most = max(n_most, n_tokens)  # an answer that is asked again begins anew
             asked.report(ENCODED + (1 - ENCODED) * n_most / budget)
 
@@ -253,7 +247,7 @@ class Recogniser:
             boost = TermBoost(heard.boosts, self.tokenizer.encode, self.tokenizer.decode)
         asking = partial(
             Question, prompt, budget, boost=boost, on_tokens=on_tokens,
-            with_log_probs=asked.with_evidence,
+            is_wanted=asked.is_wanted, with_log_probs=asked.with_evidence,
         )  # fmt: skip
         if hearing is None:
             return asking(sampler=asked.sampler), None
@@ -268,19 +262,3 @@ class Recogniser:
         plain = not (task.punctuate or task.keywords or task.tags or boost)
         text = hearing.text if hearing.is_sure and plain else None
         return asking(draft=draft, first_draft=budget, first_rule=likely()), text
-
-
-def groups(lengths: Sequence[int], n_most: int) -> Iterator[range]:
-    """Neighbours in a descending list of lengths that are encoded together."""
-    start = 0
-    while start < len(lengths):
-        end, n_real = start, 0
-        while end < min(len(lengths), start + n_most):
-            n_real += lengths[end]
-            n_computed = lengths[start] * (end + 1 - start)
-            is_too_much = end > start and n_computed > MOST_FRAMES
-            if is_too_much or n_computed - n_real > MOST_PADDING * n_computed:
-                break
-            end += 1
-        yield range(start, end)
-        start = end

@@ -15,7 +15,7 @@ from granite_mlx.biasing.prompting import TERMS_PER_PROMPT
 from granite_mlx.biasing.reporting import report_keywords
 from granite_mlx.biasing.terms import Entry, read_keywords
 from granite_mlx.cancelling import CancelToken
-from granite_mlx.decoding.languages import spoken_language
+from granite_mlx.decoding.languages import spoken_language, translation_pair
 from granite_mlx.decoding.prompts import Task, tags_for
 from granite_mlx.decoding.sampling import Sampler
 from granite_mlx.decoding.speculative import Speculative
@@ -130,6 +130,15 @@ def transcription(
     tags = tags_for(speakers, checked_word_times(word_times))
     given = read_keywords(keywords)
     return Task(None, spoken, punctuate, given.terms, tags, given.sounds_like)
+
+
+def translation(
+    to: str, language: str | None, punctuate: bool, keywords: Iterable[Entry] | Path | None
+) -> Task:
+    """What to ask for a translation, checked."""
+    spoken, target = translation_pair(language, to)
+    given = read_keywords(keywords)
+    return Task(target, spoken, punctuate, given.terms, sounds_like=given.sounds_like)
 
 
 def silence(samples: np.ndarray) -> TranscriptWarning | None:

@@ -1,50 +1,40 @@
-"""A loaded model: transcribe, stream, translate.
+"""A loaded model: transcribe, stream, translate, listen live.
 
 The whole path from a recording to its segments is `Listener.listen` in listening.py, in numbered
-steps; here are the questions and the forms of the answer.
+steps; here are the questions and the forms of the answer, except `live`, which is in
+live/model.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from granite_mlx.asynchronous import awaited, streamed
 from granite_mlx.audio.files import AudioSource, load_audio
-from granite_mlx.audio.stream import Part
-from granite_mlx.biasing.terms import Entry, read_keywords
-from granite_mlx.cancelling import CancelToken
-from granite_mlx.decoding.languages import translation_pair
-from granite_mlx.decoding.prompts import Task
-from granite_mlx.decoding.sampling import make_sampler
-from granite_mlx.decoding.speculative import Speculative, draft_use
+from granite_mlx.biasing.terms import Entry
+from granite_mlx.cancelling import CancelToken, own_token
+from granite_mlx.decoding.speculative import Speculative
 from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.errors import GraniteError
-from granite_mlx.listening import Listening
-from granite_mlx.loaded import LoadedModel
-from granite_mlx.options import (
-    BATCH_SIZE,
-    Channels,
-    Guard,
-    checked_batch_size,
-    checked_boost,
-    checked_channels,
-    is_guarded,
-    whole_number,
-)
-from granite_mlx.ranges import Range, stretches
-from granite_mlx.request import Request, SharedProgress, silence, transcription
+from granite_mlx.live.model import LiveModel
+from granite_mlx.options import BATCH_SIZE, Channels, Guard, checked_batch_size, is_guarded
+from granite_mlx.ranges import Range
+from granite_mlx.request import SharedProgress, silence, transcription, translation
 from granite_mlx.segments.limits import SegmentLimits
 from granite_mlx.transcript import Segment, Transcript
 
 
-class GraniteSpeech(LoadedModel):
+class GraniteSpeech(LiveModel):
     """A loaded model. Its methods may be called from any thread.
 
-    Recordings are read on the caller's thread; what MLX computes runs on one thread, for one
-    caller at a time.
+    Recordings are read on the caller's thread; what MLX computes runs on one thread, where the
+    segments of all callers are decoded in one batch.
 
     Made by `granite_mlx.load`. A ``with`` block, or `close`, frees its memory. `model_id` is
     "demo", a Hugging Face id, or the folder as it was given; `family` decides what the model is
@@ -163,7 +153,7 @@ class GraniteSpeech(LoadedModel):
         batch_size: int = BATCH_SIZE,
         cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
-    ) -> Iterator[Segment]:
+    ) -> Generator[Segment, None, None]:
         """The segments of `transcribe`, or of `translate` where `to` is given, as they come.
 
         Each is final. Options and errors are those of the two; options are checked at once, and
@@ -174,7 +164,7 @@ class GraniteSpeech(LoadedModel):
             task = transcription(keywords, language, punctuate, speakers, word_times)
         else:
             transcription(None, language, punctuate, speakers, word_times)  # checks the options
-            task = _translation(to, language, punctuate, keywords)
+            task = translation(to, language, punctuate, keywords)
         request = self._request(
             task, audio, sample_rate, (start_s, end_s), (temperature, top_p, seed),
             max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
@@ -244,17 +234,15 @@ class GraniteSpeech(LoadedModel):
             keyword_boost=keyword_boost,
         )  # fmt: skip
         request(b"", on_progress=None)  # what is wrong with the options is no recording's error
-        listenings = [
-            self._listening(request(one, on_progress=progress.of(n)))
-            for n, one in enumerate(recordings)
-        ]
+        requests = [request(one, on_progress=progress.of(n)) for n, one in enumerate(recordings)]
         results: list[Transcript | GraniteError | TypeError | ValueError] = []
-        for listening, _ in self._listener.listen(listenings, batch_size, batch_size):
-            if listening.is_complete:
-                listening.progress.report(1.0)
-                results.append(listening.result(self.model_id))
-                if on_result is not None:
-                    on_result(len(results) - 1, results[-1])
+        with closing(self._heard(requests, batch_size, batch_size)) as heard:
+            for listening, _ in heard:
+                if listening.is_complete:
+                    listening.progress.report(1.0)
+                    results.append(listening.result(self.model_id))
+                    if on_result is not None:
+                        on_result(len(results) - 1, results[-1])
         return results
 
     def translate(
@@ -293,11 +281,43 @@ class GraniteSpeech(LoadedModel):
         translates nothing.
         """
         request = self._request(
-            _translation(to, language, punctuate, keywords), audio, sample_rate, (start_s, end_s),
+            translation(to, language, punctuate, keywords), audio, sample_rate, (start_s, end_s),
             (temperature, top_p, seed), max_new_tokens, "off", channels, ranges, segments, cancel,
             on_progress, False, is_guarded(guard), keyword_boost,
         )  # fmt: skip
         return self._transcript(request, checked_batch_size(batch_size))
+
+    # The same awaited. Options and errors are those of the form without `_async`; a task that is
+    # cancelled stops the work.
+
+    async def transcribe_async(
+        self, audio: AudioSource, *, cancel: CancelToken | None = None, **options: Any
+    ) -> Transcript:
+        """`transcribe`, awaited."""
+        return await awaited(lambda token: self.transcribe(audio, cancel=token, **options), cancel)
+
+    async def translate_async(
+        self, audio: AudioSource, *, to: str, cancel: CancelToken | None = None, **options: Any
+    ) -> Transcript:
+        """`translate`, awaited."""
+        return await awaited(
+            lambda token: self.translate(audio, to=to, cancel=token, **options), cancel
+        )
+
+    async def transcribe_batch_async(
+        self, audio: Iterable[AudioSource], *, cancel: CancelToken | None = None, **options: Any
+    ) -> list[Transcript | GraniteError | TypeError | ValueError]:
+        """`transcribe_batch`, awaited."""
+        return await awaited(
+            lambda token: self.transcribe_batch(audio, cancel=token, **options), cancel
+        )
+
+    def stream_async(
+        self, audio: AudioSource, *, cancel: CancelToken | None = None, **options: Any
+    ) -> AsyncIterator[Segment]:
+        """`stream`, for ``async for``: a segment is worked on when it is waited for."""
+        token = own_token(cancel)
+        return streamed(self.stream(audio, cancel=token, **options), token)
 
     def ctc_text(
         self,
@@ -312,7 +332,7 @@ class GraniteSpeech(LoadedModel):
         Arguments and errors as in `transcribe`; `max_duration_s` is the longest it hears. Letters
         beyond Latin-1 are missing.
         """
-        _ = self.network  # nothing is read for a closed model
+        self._check_open()
         samples = load_audio(
             audio,
             sample_rate=sample_rate,
@@ -322,69 +342,8 @@ class GraniteSpeech(LoadedModel):
         )
         if silence(samples) is not None:
             return ""
-        return self._thread.run(self._recogniser(self._thread.checkpoint).spell, samples)
+        with self._scheduler.place():
+            return self._thread.run(self._spell, samples)
 
-    def _request(
-        self,
-        task: Task,
-        audio: AudioSource,
-        sample_rate: int | None,
-        part_s: tuple[float, float | None],
-        sampling: tuple[float, float, int | None],
-        max_new_tokens: int | None,
-        speculative: Speculative,
-        channels: Channels,
-        ranges: Sequence[Range],
-        segments: SegmentLimits | None,
-        cancel: CancelToken | None,
-        on_progress: Callable[[float], None] | None,
-        align: bool,
-        guarded: bool,
-        keyword_boost: float,
-    ) -> Request:
-        """Options, checked before any work."""
-        new_sampler = partial(make_sampler, *sampling)
-        new_sampler()  # raises what there is to raise
-        drafts = draft_use(speculative, sampling[0])
-        if max_new_tokens is not None:
-            most = self.config.text.max_position_embeddings - 1
-            max_new_tokens = whole_number("max_new_tokens", max_new_tokens, most)
-        asked = stretches(task, ranges)
-        limit_s = min(self._checked_limit_s(one.task, max_new_tokens) for one in asked)
-        return Request(
-            audio, sample_rate, Part(*part_s), asked, new_sampler, max_new_tokens, drafts,
-            (segments or self.segment_limits).within(limit_s), checked_channels(channels),
-            cancel or CancelToken(), on_progress, align, guarded, self.keywords_per_prompt,
-            checked_boost(keyword_boost),
-        )  # fmt: skip
-
-    def _listening(self, request: Request) -> Listening:
-        _ = self.network  # nothing is read for a closed model
-        return Listening(request, self._listener)
-
-    def _transcript(self, request: Request, n_rows: int) -> Transcript:
-        """All segments of one recording."""
-        listening = self._listening(request)
-        for _ in self._listener.listen([listening], n_rows, n_rows):
-            pass
-        result = listening.result(self.model_id)
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-    def _segments(self, request: Request, n_rows: int) -> Iterator[Segment]:
-        """The same, one after the other; the first one comes alone, since somebody waits."""
-        listening = self._listening(request)
-        for _, final in self._listener.listen([listening], n_rows, 1):
-            yield from final
-        error = listening.error or listening.reading.damage
-        if error is not None:
-            raise error
-
-
-def _translation(
-    to: str, language: str | None, punctuate: bool, keywords: Iterable[Entry] | Path | None
-) -> Task:
-    spoken, target = translation_pair(language, to)
-    given = read_keywords(keywords)
-    return Task(target, spoken, punctuate, given.terms, sounds_like=given.sounds_like)
+    def _spell(self, samples: np.ndarray) -> str:
+        return self._recogniser(self._thread.checkpoint).spell(samples)

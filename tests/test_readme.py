@@ -1,6 +1,6 @@
-"""Every command and snippet of README.md is run as it stands, or says why it is not.
+"""Every command and snippet of README.md and docs/engine.md is run as it stands, or says why not.
 
-A fence of shell or Python is run in a folder that holds the files which the README names, with the
+A fence of shell or Python is run in a folder that holds the files which they name, with the
 demo checkpoint as the default model. A fence of plain text after it is what it prints. A comment
 `<!-- not run by the tests: REASON -->` before a fence excuses it.
 """
@@ -18,6 +18,7 @@ import av
 import pytest
 
 README = Path(__file__).resolve().parent.parent / "README.md"
+PAGES = (README, README.parent / "docs" / "engine.md")
 FENCE = re.compile(
     r"(?:<!-- not run by the tests: (?P<excuse>[^\n]+) -->\n)?"
     r"^```(?P<language>\w*)\n(?P<code>.*?)^```$"
@@ -32,8 +33,9 @@ RUNNERS = {
 
 @dataclass(frozen=True)
 class Fence:
-    """One block of code in the README, with what is said to come out of it."""
+    """One block of code, with what is said to come out of it."""
 
+    page: Path
     line: int
     language: str
     code: str
@@ -41,10 +43,11 @@ class Fence:
     excuse: str | None
 
 
-def _fences() -> list[Fence]:
-    text = README.read_text()
+def _fences(page: Path) -> list[Fence]:
+    text = page.read_text()
     return [
         Fence(
+            page=page,
             line=text.count("\n", 0, match.start("code")),
             language=match["language"],
             code=match["code"],
@@ -55,7 +58,7 @@ def _fences() -> list[Fence]:
     ]
 
 
-FENCES = _fences()
+FENCES = [fence for page in PAGES for fence in _fences(page)]
 RUN = [fence for fence in FENCES if fence.excuse is None]
 
 
@@ -76,14 +79,15 @@ def folder(
 
 
 def test_every_fence_was_found_and_has_a_runner_or_an_excuse() -> None:
-    n_marks = len(re.findall(r"^ *(```|~~~)", README.read_text(), flags=re.MULTILINE))
+    marks = re.compile(r"^ *(```|~~~)", flags=re.MULTILINE)
+    n_marks = sum(len(marks.findall(page.read_text())) for page in PAGES)
     n_outputs = sum(fence.output is not None for fence in FENCES)
     assert n_marks == 2 * (len(FENCES) + n_outputs)
     assert {fence.language for fence in RUN} == set(RUNNERS)
     assert {fence.language for fence in FENCES} <= set(RUNNERS)
 
 
-@pytest.mark.parametrize("fence", RUN, ids=lambda fence: f"line {fence.line}")
+@pytest.mark.parametrize("fence", RUN, ids=lambda fence: f"{fence.page.name} {fence.line}")
 def test_fence_runs_and_prints_what_it_says(fence: Fence, folder: Path) -> None:
     result = subprocess.run(
         [*RUNNERS[fence.language], fence.code],

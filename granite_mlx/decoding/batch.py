@@ -2,7 +2,8 @@
 
 Every row gets what it would get alone, and of a draft only what the decoder itself would have
 written, unless the row has another rule for its first one. A row that goes round in circles leaves,
-and joins again where something else is to be asked then.
+and joins again where something else is to be asked then. Whose rows they are, this module does not
+know: `answers` takes a list of questions, `running.py` those of many callers.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Question:
         sampler: chooses the row's tokens from logits (1, vocab).
         boost: what is added to the logits before; None is nothing. Log-probabilities are without.
         on_tokens: called with the number of tokens so far; what it raises ends all rows.
+        is_wanted: whether somebody still waits for the answer, which ends where it is otherwise.
         with_log_probs: whether the answer has the log-probabilities of its tokens.
         said: how often a phrase may be repeated; None lets an answer go round in circles.
         otherwise: what is asked in place of an answer that does.
@@ -64,6 +66,7 @@ class Question:
     sampler: Sampler = greedy
     boost: TermBoost | None = None
     on_tokens: Callable[[int], None] = lambda n_tokens: None
+    is_wanted: Callable[[], bool] = lambda: True
     with_log_probs: bool = False
     said: Said | None = None
     otherwise: Question | None = None
@@ -89,25 +92,25 @@ def answers(
     A question is taken from the iterable when there is room for its row.
     """
     waiting = enumerate(questions)
-    rows = _Rows(decoder, config, n_rows)
-    again: list[_Row] = []  # never more than have left
+    rows = Rows(decoder, config, n_rows)
+    again: list[Row] = []  # never more than have left
     while True:
-        new = [_Row(number, one) for number, one in islice(waiting, rows.n_free - len(again))]
+        new = [Row(number, one) for number, one in islice(waiting, rows.n_free - len(again))]
         rows.join(again + new)
         if not rows.rows:
             return
-        if not any(row.is_done for row in rows.rows):
-            rows.step()
+        rows.step()
         again = []
         for row in rows.leave():
-            if row.has_looped and row.question.otherwise is not None:
-                again.append(_Row(row.number, row.question.otherwise))
+            following = row.following
+            if following is not None:
+                again.append(following)
             else:
                 yield row.number, row.generated
 
 
-class _Row:
-    """One row's answer so far."""
+class Row:
+    """One row's answer so far; `number` is whatever tells its owner which one it is."""
 
     def __init__(self, number: int, question: Question) -> None:
         self.number, self.question = number, question
@@ -129,7 +132,17 @@ class _Row:
 
     @property
     def is_done(self) -> bool:
-        return self.finished or self.n_left == 0 or self.has_looped
+        """Whether nothing more comes."""
+        ended = self.finished or self.n_left == 0 or self.has_looped
+        return ended or not self.question.is_wanted()
+
+    @property
+    def following(self) -> Row | None:
+        """What is asked in place of an answer that went round in circles."""
+        otherwise = self.question.otherwise
+        if not self.has_looped or otherwise is None or not self.question.is_wanted():
+            return None
+        return Row(self.number, otherwise)
 
     def propose(self, n_most: int) -> list[int]:
         """The draft, not longer than the budget: the decoder adds one token of its own."""
@@ -167,20 +180,24 @@ class _Row:
                 self.watch.ran_out(self.ids)
 
 
-class _Rows:
-    """The rows that are at work, and the cache that holds them in the same order."""
+class Rows:
+    """The rows that are at work, and the cache that holds them in the same order.
+
+    There may be `n_slots` of them, which can be changed between two calls.
+    """
 
     def __init__(self, decoder: GraniteDecoder, config: TextConfig, n_slots: int) -> None:
-        self.rows: list[_Row] = []
-        self._decoder, self._config, self._n_slots = decoder, config, n_slots
+        self.rows: list[Row] = []
+        self.n_slots = n_slots
+        self._decoder, self._config = decoder, config
         self._cache: RowCache | None = None
 
     @property
     def n_free(self) -> int:
         """Rows for which there is room."""
-        return self._n_slots - len(self.rows)
+        return max(0, self.n_slots - len(self.rows))
 
-    def join(self, rows: Sequence[_Row]) -> None:
+    def join(self, rows: Sequence[Row]) -> None:
         """Read the prompts of new rows, and verify their first drafts with them."""
         if not rows:
             return
@@ -189,8 +206,9 @@ class _Rows:
         prompts = [row.question.prompt for row in rows]
         dtype = prompts[0].dtype
         if self._cache is None:
-            self._cache = RowCache(self._config, dtype, self._n_slots, n_positions)
+            self._cache = RowCache(self._config, dtype, self.n_slots, n_positions)
         self._cache.grow(n_positions)
+        self._cache.widen(len(self.rows) + len(rows))
         # Only rows that begin together can be fed together: those at work would be fed filling.
         cache = self._cache
         if self.rows:
@@ -207,7 +225,9 @@ class _Rows:
         self.rows += rows
 
     def step(self) -> None:
-        """Every row gets at least one token."""
+        """Every row gets at least one token, unless one of them is done."""
+        if not self.rows or any(row.is_done for row in self.rows):
+            return
         lengths = [row.pace.length(len(self.rows)) for row in self.rows]
         drafts = [row.propose(n) if n else [] for row, n in zip(self.rows, lengths, strict=True)]
         if any(drafts):
@@ -218,9 +238,10 @@ class _Rows:
             has_boost = any(row.question.boost is not None for row in self.rows)
             self._go_on(1 if has_boost else n_steps)
 
-    def leave(self) -> Iterator[_Row]:
+    def leave(self) -> Iterator[Row]:
         """Rows that are done make room for others."""
-        assert self._cache is not None
+        if self._cache is None:
+            return
         for place in reversed(range(len(self.rows))):
             row = self.rows[place]
             if row.is_done:
@@ -294,7 +315,7 @@ class _Rows:
     def _judge(
         self,
         cache: RowCache,
-        rows: Sequence[_Row],
+        rows: Sequence[Row],
         drafts: Sequence[Sequence[int]],
         logits: mx.array,
         before: Sequence[int],
@@ -341,7 +362,7 @@ def _read_log_probs(log_probs: mx.array | None, n_rows: int) -> list[list[float]
     return [[one] for one in np.array(log_probs).tolist()]
 
 
-def _chosen(rows: Sequence[_Row], logits: mx.array) -> mx.array:
+def _chosen(rows: Sequence[Row], logits: mx.array) -> mx.array:
     """(B, vocab) -> (B,), as each row's question has it."""
     logits = _boosted(rows, logits[:, None], [[] for _ in rows])[:, 0]
     samplers = [row.question.sampler for row in rows]
@@ -350,7 +371,7 @@ def _chosen(rows: Sequence[_Row], logits: mx.array) -> mx.array:
     return mx.concatenate([sampler(logits[n : n + 1]) for n, sampler in enumerate(samplers)])
 
 
-def _boosted(rows: Sequence[_Row], logits: mx.array, drafts: Sequence[Sequence[int]]) -> mx.array:
+def _boosted(rows: Sequence[Row], logits: mx.array, drafts: Sequence[Sequence[int]]) -> mx.array:
     """(B, n, vocab) behind the rows' tokens and each token of their drafts, with bonuses."""
     boosts = [row.question.boost for row in rows]
     if all(boost is None for boost in boosts):

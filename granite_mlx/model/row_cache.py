@@ -91,6 +91,16 @@ class RowCache:
             padding = [(0, 0), (0, 0), (0, more), (0, 0)]
             layer.keys, layer.values = mx.pad(layer.keys, padding), mx.pad(layer.values, padding)
 
+    def widen(self, n_slots: int) -> None:
+        """Make room for more rows than was thought."""
+        more = n_slots - self.n_slots
+        if more <= 0:
+            return
+        self.n_slots += more
+        for layer in self.layers:
+            padding = [(0, more), (0, 0), (0, 0), (0, 0)]
+            layer.keys, layer.values = mx.pad(layer.keys, padding), mx.pad(layer.values, padding)
+
     # What the decoder asks for
 
     @property

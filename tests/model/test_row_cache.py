@@ -141,3 +141,25 @@ def test_half_precision(dtype: mx.Dtype) -> None:
     hidden = half(block[:, :2], cache)
     assert hidden.dtype == dtype
     assert mx.all(mx.isfinite(hidden)).item()
+
+
+def test_room_for_more_rows_than_was_thought(decoder: GraniteDecoder) -> None:
+    cache = cache_of(1, 1)
+    rows = [random_ids(n, seed=n) for n in (10, 14)]
+    got = [[*feed(decoder, cache, rows[:1])[0]], []]
+    cache.widen(1)
+    assert cache.n_slots == 1
+    cache.widen(3)
+    assert cache.n_slots == 3
+    joining = cache_of(1, 1)
+    got[1] += [*feed(decoder, joining, rows[1:])[0]]
+    cache.take(joining)
+    news = [random_ids(4, seed=n) for n in (70, 71)]
+    logits = feed(decoder, cache, news)
+    for row, new, of_row, more in zip(rows, news, got, logits, strict=True):
+        np.testing.assert_allclose([*of_row, *more], alone(decoder, row + new), atol=1e-5)
+    cache.widen(2)
+    assert cache.n_slots == 3
+    cache.add()
+    with pytest.raises(ValueError, match="all are in use"):
+        cache.add()

@@ -21,7 +21,7 @@ from granite_mlx import (
 )
 from granite_mlx.biasing.terms import read_keywords
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
-from granite_mlx.recognition import Answered, Asked, Recogniser
+from granite_mlx.recognition import Asked, Prepared, Recogniser
 
 from ..segments.sounds import silence, speech
 from .asking import RATE, codes
@@ -217,14 +217,14 @@ def test_ranges_that_make_no_sense(
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The third stretch of speech cannot be recognised."""
-    answer = Recogniser.answer
+    prepared = Recogniser.prepared
 
-    def answer_some(self: Recogniser, askeds: Sequence[Asked], n_rows: int = 1) -> list[Answered]:
+    def prepare_some(self: Recogniser, askeds: Sequence[Asked]) -> list[Prepared]:
         if any(3 * RATE <= len(one.samples) <= 3.7 * RATE for one in askeds):
             raise RuntimeError("out of memory")
-        return answer(self, askeds, n_rows)
+        return prepared(self, askeds)
 
-    monkeypatch.setattr(Recogniser, "answer", answer_some)
+    monkeypatch.setattr(Recogniser, "prepared", prepare_some)
 
 
 @pytest.mark.usefixtures("failing")
@@ -416,8 +416,9 @@ def test_a_stream_of_translations_reads_its_keywords_once(
     model: GraniteSpeech, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[object] = []
-    for module in ("granite_mlx.speech", "granite_mlx.request"):
-        monkeypatch.setattr(f"{module}.read_keywords", lambda k: read.append(k) or read_keywords(k))
+    monkeypatch.setattr(
+        "granite_mlx.request.read_keywords", lambda k: read.append(k) or read_keywords(k)
+    )
     model.stream(LONG, to="fr", keywords=["Sputnik"], **OPTIONS)
     assert [one for one in read if one is not None] == [["Sputnik"]]
 

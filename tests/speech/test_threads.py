@@ -4,7 +4,7 @@ import io
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -176,21 +176,26 @@ def until_the_caller_has_gone() -> None:
     """On the MLX thread, behind a Ctrl-C."""
     job = shared_thread()._at_hand
     assert job is not None
+    wait_until(lambda: job.abandoned)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
     latest_s = time.monotonic() + ENOUGH_S
-    while not job.abandoned:
+    while not is_so():
         assert time.monotonic() < latest_s
         time.sleep(0.01)
 
 
 @pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_between_encoder_and_projector(
-    listen: Listen, monkeypatch: pytest.MonkeyPatch
+    model: GraniteSpeech, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode, projected = Encoder.__call__, []
 
     def interrupted(self: Encoder, *args: Any) -> Encoded:
         press_ctrl_c()
-        until_the_caller_has_gone()
+        (order,) = model._scheduler._batch._orders
+        wait_until(lambda: not order.is_wanted())
         return encode(self, *args)
 
     monkeypatch.setattr(Encoder, "__call__", interrupted)
