@@ -222,8 +222,8 @@ def _side_by_side(
 ) -> tuple[Cue, Cue]:
     """Two cues that meet: the earlier one leaves when the later comes.
 
-    Where two speak at a time, whose words end at `spoken_until_ms` at the earlier, it stays for its
-    share of the time for both, by what there is to read; each has `least_ms`, or half of it.
+    Where two speak at a time, whose words end at `spoken_until_ms` at the earlier, it stays for
+    `least_ms`, or for half of the time that there is for both.
     """
     start_ms = max(after.start_ms, before.start_ms)
     gap_ms = start_ms - before.end_ms
@@ -232,11 +232,8 @@ def _side_by_side(
         stays = gap_ms < FLICKER_MS and start_ms <= longest_ms
         return replace(before, end_ms=start_ms) if stays else before, after
     if spoken_until_ms > start_ms or start_ms == before.start_ms:
-        both_ms = max(after.end_ms, before.end_ms) - before.start_ms
-        least_ms = min(least_ms, both_ms // 2)
-        columns = _columns(before.pieces), _columns(after.pieces)
-        share_ms = both_ms * columns[0] // max(1, sum(columns))
-        seen_ms = max(1, min(max(share_ms, least_ms), both_ms - least_ms))
+        half_ms = (max(after.end_ms, before.end_ms) - before.start_ms) // 2
+        seen_ms = max(1, min(least_ms, half_ms))
         start_ms = max(start_ms, min(before.start_ms + seen_ms, before.end_ms))
     end_ms = after.end_ms + start_ms - after.start_ms
     return replace(before, end_ms=start_ms), replace(after, start_ms=start_ms, end_ms=end_ms)

@@ -214,19 +214,6 @@ def test_two_who_begin_together_share_the_time() -> None:
     assert times_s(cues) == [(0, 1), (1, 2)]
 
 
-def test_two_who_talk_at_once_are_both_read() -> None:
-    """What is long stays for longer, and nobody has less than a second where both can have one."""
-    long, short = "i am looking for the blue bicycle of my brother in Berlin", "that is right"
-    first = cues_of(
-        transcript(Segment(0, 5, long, None, "A"), Segment(1, 5, short, None, "B"), duration_s=9)
-    )
-    assert times_s(first) == [(0, 4), (4, 8)]
-    other = cues_of(
-        transcript(Segment(0, 5, short, None, "A"), Segment(1, 5, long, None, "B"), duration_s=9)
-    )
-    assert times_s(other) == [(0, 1), (1, 5)]
-
-
 def test_a_speaker_is_told_again_after_another_was_heard_in_between() -> None:
     long = Segment(0, 20, "and so on and on " * 16, None, "Ann")
     cues = cues_of(transcript(long, Segment(8, 9, "hm", None, "Bob")))
