@@ -25,8 +25,8 @@ class Assembly:
         self.offered: set[str] = set()  # keywords that were in a prompt
         self.n_heard = 0  # pieces of which the model has made something
         self._request, self._reading = request, reading
-        # Once: the task of the whole goes through all keywords.
-        self._keeps_words = request.align or request.task.tags == "word_times"
+        tags = {one.task.tags for one in request.stretches}
+        self._keeps_words = request.align or "word_times" in tags
         self._held: dict[int, tuple[Spoken, Segments]] = {}  # by channel: the next piece overlaps
         self._waiting: list[Segment] = []
         self._final: list[Segment] = []
