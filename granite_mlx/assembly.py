@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from granite_mlx.audio.stream import SAMPLE_RATE
@@ -102,6 +102,8 @@ class Assembly:
         segments, warnings = tuple(self._final), list(self.warnings)
         duration_s = reading.n_samples / SAMPLE_RATE
         was_asked = self.n_heard > 0 or bool(self.failures)
+        if reading.damage is None and request.part.end_s is None:
+            warnings += _unused(request, duration_s)
         if reading.damage is not None:
             warnings.append(
                 TranscriptWarning(
@@ -162,6 +164,18 @@ class Assembly:
             one if self._keeps_words else replace(one, words=(), confidence=None)
             for one in segments
         ]
+
+
+def _unused(request: Request, duration_s: float) -> Iterator[TranscriptWarning]:
+    """Ranges of a recording, read to its end, that begin behind it."""
+    end_s = request.part.start_s + duration_s
+    for one in request.stretches:
+        if one.is_range and one.start_s >= end_s:
+            message = (
+                f"the range from {one.start_s:g} s on changes nothing: the recording ends at "
+                f"{end_s:.1f} s."
+            )
+            yield TranscriptWarning("range_unused", message, None, None)
 
 
 MODEL_WIDE = frozenset({"not_punctuated", "no_speakers", "no_word_times"})

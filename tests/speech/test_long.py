@@ -199,6 +199,17 @@ def test_a_part_tells_what_was_asked_of_it(model: GraniteSpeech) -> None:
     assert (part.task, part.language, part.target_language) == ("translate", "en", "fr")
 
 
+def test_a_range_behind_the_end_is_told(model: GraniteSpeech) -> None:
+    ranges = [Range(8, 12, language="fr"), Range(90, 99, language="fr")]
+    told = [one for one in model.transcribe(LONG, ranges=ranges, **OPTIONS).warnings
+            if one.code == "range_unused"]  # fmt: skip
+    assert [one.message for one in told] == [
+        "the range from 90 s on changes nothing: the recording ends at 16.2 s."
+    ]
+    part = model.transcribe(LONG, ranges=ranges, start_s=2, end_s=5, **OPTIONS)
+    assert "range_unused" not in codes(part)
+
+
 def test_a_range_knows_what_a_call_knows(model: GraniteSpeech) -> None:
     everywhere = model.transcribe(LONG, keywords=["Ada"], **OPTIONS)
     ranged = model.transcribe(LONG, ranges=[Range(0.0, keywords=iter(["Ada"]))], **OPTIONS)
