@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -45,8 +45,8 @@ class Assembly:
         self.offered: set[str] = set()  # keywords that were in a prompt
         self.n_heard = 0  # pieces of which the model has made something
         self._request, self._reading = request, reading
-        # Once: the task of the whole goes through all keywords.
-        self._keeps_words = request.align or request.task.tags == "word_times"
+        tags = {one.task.tags for one in request.stretches}
+        self._keeps_words = request.align or "word_times" in tags
         self._held: dict[int, tuple[Spoken, Segments]] = {}  # by channel: the next piece overlaps
         self._waiting: list[Segment] = []
         self._final: list[Segment] = []
@@ -124,6 +124,8 @@ class Assembly:
         self.warn(reading.out_of_phase)
         warnings = list(self.warnings)
         was_asked = self.n_heard > 0 or bool(self.failures)
+        if reading.damage is None and request.part.end_s is None:
+            warnings += _unused(request, duration_s)
         if reading.damage is not None:
             warnings.append(
                 TranscriptWarning(
@@ -192,6 +194,18 @@ class Assembly:
         )
         self._waiting += settled
         return settled
+
+
+def _unused(request: Request, duration_s: float) -> Iterator[TranscriptWarning]:
+    """Ranges of a recording, read to its end, that begin behind it."""
+    end_s = request.part.start_s + duration_s
+    for one in request.stretches:
+        if one.is_range and one.start_s >= end_s:
+            message = (
+                f"the range from {one.start_s:g} s on changes nothing: the recording ends at "
+                f"{end_s:.1f} s."
+            )
+            yield TranscriptWarning("range_unused", message, None, None)
 
 
 MODEL_WIDE = frozenset({"not_punctuated", "no_speakers", "no_word_times"})

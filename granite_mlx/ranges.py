@@ -82,10 +82,11 @@ class Range:
 
 @dataclass(frozen=True)
 class Stretch:
-    """From `start_s` on until the next one, what is asked."""
+    """From `start_s` on until the next one, what is asked, and whether a range asks it."""
 
     start_s: float
     task: Task
+    is_range: bool = False
 
 
 def stretches(usual: Task, ranges: Sequence[Range]) -> tuple[Stretch, ...]:
@@ -106,7 +107,7 @@ def stretches(usual: Task, ranges: Sequence[Range]) -> tuple[Stretch, ...]:
                 f"ranges overlap: one begins at {one.start_s:g} s, another ends at "
                 f"{'the end of the recording' if until_s == math.inf else f'{until_s:g} s'}."
             )
-        found.append(Stretch(one.start_s, one.task(usual)))
+        found.append(Stretch(one.start_s, one.task(usual), is_range=True))
         until_s = math.inf if one.end_s is None else one.end_s
         if until_s < math.inf:
             found.append(Stretch(until_s, usual))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -63,16 +63,21 @@ class Request:
     keyword_boost: float = 0.0
 
     @property
-    def task(self) -> Task:
-        """What is asked of the whole: what all parts have in common."""
-        inside = [one.task for one in self.stretches]
-        spoken = {task.spoken for task in inside}
-        return replace(
-            inside[0],
-            spoken=spoken.pop() if len(spoken) == 1 else None,
-            keywords=tuple(dict.fromkeys(term for task in inside for term in task.keywords)),
-            sounds_like=(),
-        )
+    def keywords(self) -> tuple[str, ...]:
+        """All that were given, wherever they are asked for."""
+        given = (term for one in self.stretches for term in one.task.keywords)
+        return tuple(dict.fromkeys(given))
+
+    def tasks(self, duration_s: float) -> list[Task]:
+        """What was asked of a recording of which this much was heard; of none, what would be."""
+        begins_s, ends_s = self.part.start_s, self.part.start_s + duration_s
+        following_s = [*(one.start_s for one in self.stretches[1:]), math.inf]
+        inside = [
+            one.task
+            for one, until_s in zip(self.stretches, following_s, strict=True)
+            if min(until_s, ends_s) - max(one.start_s, begins_s) >= SHORTEST_AUDIO_S
+        ]
+        return inside or [one.task for one in self.stretches]
 
 
 class Progress:
@@ -165,16 +170,22 @@ def transcript_of(
 
     `offered` are the keywords that some prompt held.
     """
-    task = request.task
+    tasks = request.tasks(duration_s)
     text = None if segments is None else "\n".join(segment.text for segment in segments)
     words = [word for segment in segments or () for word in segment.words]
     return Transcript(
         segments=segments or (),
-        language=task.spoken,
-        target_language=task.to,
-        task="transcribe" if task.to is None else "translate",
+        language=_common(task.spoken for task in tasks),
+        target_language=_common(task.to for task in tasks),
+        task="translate" if all(task.to is not None for task in tasks) else "transcribe",
         duration_s=duration_s,
         model=model_id,
         warnings=tuple(warnings),
-        keywords=report_keywords(task.keywords, text, words, offered),
+        keywords=report_keywords(request.keywords, text, words, offered),
     )
+
+
+def _common(languages: Iterable[str | None]) -> str | None:
+    """The language of all parts, if it is one."""
+    found = set(languages)
+    return found.pop() if len(found) == 1 else None

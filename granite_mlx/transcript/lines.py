@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from granite_mlx.transcript.characters import width
 from granite_mlx.transcript.pieces import Piece, break_cost
+from granite_mlx.transcript.subtitle_options import SubtitleOptions
 
 RAGGED = 12.0  # what a line that is a whole line off the mean costs, against break_cost's 0 to 12
 TOP_HEAVY = 1.0
@@ -26,6 +28,11 @@ class Room:
     n_lines: int
     n_words: float
     n_label_columns: int = 0
+
+    @classmethod
+    def of(cls, options: SubtitleOptions, n_columns: int, n_lines: int, label: str) -> Room:
+        """The room of so many lines behind a label."""
+        return cls(n_columns, n_lines, options.max_words_per_line or math.inf, width(label))
 
     @property
     def capacity(self) -> int:

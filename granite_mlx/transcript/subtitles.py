@@ -8,11 +8,12 @@ line, as openai-whisper writes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from granite_mlx.transcript.characters import split
-from granite_mlx.transcript.cues import Cue, make_cues
+from granite_mlx.transcript.cue import Cue, Turn
+from granite_mlx.transcript.cues import make_cues
 from granite_mlx.transcript.lines import line_text
 from granite_mlx.transcript.pieces import Piece, milliseconds
 from granite_mlx.transcript.subtitle_options import SubtitleOptions
@@ -23,6 +24,7 @@ _SRT_MARKUP = re.compile(r"(?<=--)(?=>)|(?<=<)(?=[A-Za-z/])|(?<=\{)(?=\\)")
 _VTT_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 _Escape = Callable[[str], str]
+_Voiced = Callable[[str, Turn, Cue], str]
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def to_srt(transcript: Transcript, options: SubtitleOptions | None = None) -> st
     cues = make_cues(transcript, options, label=lambda name: f"{name}: ")
     return "\n\n".join(
         f"{number}\n{_clock(frame.start_ms, ',')} --> {_clock(frame.end_ms, ',')}\n"
-        f"{_escape_srt(frame.cue.label)}{_shown(frame, _escape_srt)}"
+        f"{_shown(frame, _escape_srt)}"
         for number, frame in enumerate(_frames(cues, options), start=1)
     )
 
@@ -52,7 +54,7 @@ def to_vtt(transcript: Transcript, options: SubtitleOptions | None = None) -> st
     cues = make_cues(transcript, options, label=lambda name: "")
     blocks = [
         f"{_clock(frame.start_ms, '.')} --> {_clock(frame.end_ms, '.')}\n"
-        f"{_voice(frame.cue.speaker)}{_shown(frame, _escape_vtt)}"
+        f"{_shown(frame, _escape_vtt, _voiced)}"
         for frame in _frames(cues, options)
     ]
     return "\n\n".join(["WEBVTT", *blocks])
@@ -83,7 +85,7 @@ def _frames(cues: tuple[Cue, ...], options: SubtitleOptions) -> Iterator[_Frame]
 def _highlights(cue: Cue) -> Iterator[_Frame]:
     """The cue once for each word that has a time of its own, and plain in between."""
     now_ms = cue.start_ms
-    for piece in cue.pieces:
+    for piece in sorted(cue.pieces, key=lambda piece: piece.start_ms):  # turns are said at once
         start_ms = min(max(piece.start_ms, now_ms), cue.end_ms)
         end_ms = min(piece.end_ms, cue.end_ms)
         if not piece.timed or end_ms <= start_ms:
@@ -96,13 +98,18 @@ def _highlights(cue: Cue) -> Iterator[_Frame]:
         yield _Frame(cue, now_ms, cue.end_ms)
 
 
-def _shown(frame: _Frame, escape: _Escape) -> str:
-    if frame.highlighted is None:
-        return "\n".join(escape(line_text(line)) for line in frame.cue.lines)
-    return "\n".join(
-        "".join(_marked(piece, i == 0, frame.highlighted, escape) for i, piece in enumerate(line))
-        for line in frame.cue.lines
-    )
+def _shown(frame: _Frame, escape: _Escape, voiced: _Voiced = lambda text, turn, cue: text) -> str:
+    turns = []
+    for turn in frame.cue.turns:
+        lines = (_line(line, frame.highlighted, escape) for line in turn.lines)
+        turns.append(escape(turn.label) + voiced("\n".join(lines), turn, frame.cue))
+    return "\n".join(turns)
+
+
+def _line(line: Sequence[Piece], highlighted: Piece | None, escape: _Escape) -> str:
+    if highlighted is None:
+        return escape(line_text(line))
+    return "".join(_marked(piece, i == 0, highlighted, escape) for i, piece in enumerate(line))
 
 
 def _marked(piece: Piece, is_first: bool, highlighted: Piece, escape: _Escape) -> str:
@@ -111,8 +118,12 @@ def _marked(piece: Piece, is_first: bool, highlighted: Piece, escape: _Escape) -
     return f"{space}<u>{text}</u>" if piece is highlighted else f"{space}{text}"
 
 
-def _voice(speaker: str | None) -> str:
-    return "" if speaker is None else f"<v {_escape_vtt(speaker)}>"
+def _voiced(text: str, turn: Turn, cue: Cue) -> str:
+    """The text in its speaker's voice tag, which is closed where another one follows."""
+    if turn.speaker is None:
+        return text
+    end = "</v>" if len(cue.turns) > 1 else ""
+    return f"<v {_escape_vtt(turn.speaker)}>{text}{end}"
 
 
 def _escape_srt(text: str) -> str:

@@ -183,6 +183,41 @@ def test_ranges_ask_something_else(model: GraniteSpeech, monkeypatch: pytest.Mon
     assert [one.term for one in transcript.keywords] == ["Ada"]
 
 
+@pytest.mark.parametrize(
+    ("ranges", "task", "language", "target"),
+    [
+        ([Range(0, 8, to="fr", language="en")], "transcribe", None, None),
+        ([Range(8, 12, to="fr", language="en")], "transcribe", None, None),
+        ([Range(0, 99, to="fr", language="en")], "translate", "en", "fr"),
+        ([Range(0, 8, to="fr"), Range(8, to="de")], "translate", None, None),
+        ([Range(0, 99, language="fr")], "transcribe", "fr", None),
+        ([Range(90, 99, language="fr")], "transcribe", None, None),
+    ],
+)
+def test_the_whole_tells_what_its_parts_have_in_common(
+    model: GraniteSpeech, ranges: list[Range], task: str, language: str | None, target: str | None
+) -> None:
+    whole = model.transcribe(LONG, ranges=ranges, **OPTIONS)
+    assert (whole.task, whole.language, whole.target_language) == (task, language, target)
+
+
+def test_a_part_tells_what_was_asked_of_it(model: GraniteSpeech) -> None:
+    ranges = [Range(8, 20, to="fr", language="en")]
+    part = model.transcribe(LONG, start_s=8, ranges=ranges, **OPTIONS)
+    assert (part.task, part.language, part.target_language) == ("translate", "en", "fr")
+
+
+def test_a_range_behind_the_end_is_told(model: GraniteSpeech) -> None:
+    ranges = [Range(8, 12, language="fr"), Range(90, 99, language="fr")]
+    told = [one for one in model.transcribe(LONG, ranges=ranges, **OPTIONS).warnings
+            if one.code == "range_unused"]  # fmt: skip
+    assert [one.message for one in told] == [
+        "the range from 90 s on changes nothing: the recording ends at 16.2 s."
+    ]
+    part = model.transcribe(LONG, ranges=ranges, start_s=2, end_s=5, **OPTIONS)
+    assert "range_unused" not in codes(part)
+
+
 def test_a_range_knows_what_a_call_knows(model: GraniteSpeech) -> None:
     everywhere = model.transcribe(LONG, keywords=["Ada"], **OPTIONS)
     ranged = model.transcribe(LONG, ranges=[Range(0.0, keywords=iter(["Ada"]))], **OPTIONS)

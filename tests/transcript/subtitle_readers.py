@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 CLOCK = r"(\d{2,}):([0-5]\d):([0-5]\d)%s(\d{3})"
-VTT_TOKEN = re.compile(r"&(amp|lt|gt);|<v ([^<>&\n]|&(?:amp|lt|gt);)+>|</?u>|[^&<>]")
+VTT_TOKEN = re.compile(r"&(amp|lt|gt);|<v ([^<>&\n]|&(?:amp|lt|gt);)+>|</v>|</?u>|[^&<>]")
 REFERENCES = {"&lt;": "<", "&gt;": ">", "&amp;": "&"}
 
 
@@ -20,7 +20,7 @@ class Read:
     start_ms: int
     end_ms: int
     text: str
-    speaker: str | None = None
+    speakers: tuple[str, ...] = ()
     marked: str | None = None
 
     @property
@@ -39,7 +39,7 @@ def read_srt(text: str) -> list[Read]:
         assert lines
         assert not any("-->" in line for line in lines)
         plain, marked = _unmarked("\n".join(lines))
-        cues.append(Read(*_times(timing, ","), plain, None, marked))
+        cues.append(Read(*_times(timing, ","), plain, (), marked))
     return _in_order(cues)
 
 
@@ -53,14 +53,23 @@ def read_vtt(text: str) -> list[Read]:
         assert payload
         assert "-->" not in payload
         assert VTT_TOKEN.sub("", payload) == "", payload
-        voice = re.match(r"<v ([^>]+)>", payload)
-        rest = payload[voice.end() :] if voice else payload
-        assert "<v" not in rest
-        speaker = _resolved(voice[1]) if voice else None
+        speakers, rest = _voices(payload)
         plain, marked = _unmarked(rest)
         marked = None if marked is None else _resolved(marked)
-        cues.append(Read(*_times(timing, r"\."), _resolved(plain), speaker, marked))
+        cues.append(Read(*_times(timing, r"\."), _resolved(plain), speakers, marked))
     return _in_order(cues)
+
+
+def _voices(payload: str) -> tuple[tuple[str, ...], str]:
+    """Who speaks, and the text without tags: an end may lack where one voice has it all."""
+    tags = re.findall(r"</?v[^>]*>", payload)
+    if len(tags) == 1:
+        assert payload.startswith(tags[0])
+    else:
+        assert all(tag == "</v>" for tag in tags[1::2])
+        assert not len(tags) % 2
+    names = re.findall(r"<v ([^>]+)>", payload)
+    return tuple(map(_resolved, names)), re.sub(r"</?v[^>]*>", "", payload)
 
 
 def _blocks(text: str) -> list[list[str]]:

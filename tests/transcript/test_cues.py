@@ -1,6 +1,7 @@
 """Cues: what is shown together, for how long, and that no word is lost on the way."""
 
-from itertools import groupby, pairwise
+from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -8,7 +9,8 @@ from hypothesis import strategies as st
 
 from granite_mlx.transcript import Segment, SubtitleOptions, Transcript
 from granite_mlx.transcript.characters import is_wide
-from granite_mlx.transcript.cues import Cue, make_cues
+from granite_mlx.transcript.cue import Cue
+from granite_mlx.transcript.cues import make_cues
 from granite_mlx.transcript.lines import line_text
 
 from .spoken import OPTIONS, characters_of, columns_of, heard, transcript, transcripts
@@ -28,6 +30,10 @@ def cues_of(transcript: Transcript, **options: object) -> tuple[Cue, ...]:
 
 def texts(cues: tuple[Cue, ...]) -> list[list[str]]:
     return [[line_text(line) for line in cue.lines] for cue in cues]
+
+
+def labels(cues: tuple[Cue, ...]) -> list[str]:
+    return [turn.label for cue in cues for turn in cue.turns]
 
 
 def times_s(cues: tuple[Cue, ...]) -> list[tuple[float, float]]:
@@ -63,17 +69,22 @@ def test_no_cue_is_empty_too_long_or_over_another(
         assert cues[-1].end_ms <= round(spoken.duration_s * 1000)
 
 
+def assert_fits(cue: Cue, options: SubtitleOptions) -> None:
+    """Its width and its counts hold."""
+    assert len(cue.lines) <= options.max_line_count
+    for turn in cue.turns:
+        for number, line in enumerate(turn.lines):
+            text = (turn.label if number == 0 else "") + line_text(line)
+            assert len({piece.word for piece in line}) <= (options.max_words_per_line or 1000)
+            if not any(sign in text for sign in JOINED):
+                assert columns_of(text) <= (options.max_line_width or 42)
+
+
 @thorough
 @given(transcripts(), OPTIONS)
 def test_widths_and_counts_hold(spoken: Transcript, options: SubtitleOptions) -> None:
-    most_words = options.max_words_per_line or 1000
     for cue in make_cues(spoken, options, srt_label):
-        assert len(cue.lines) <= options.max_line_count
-        for number, line in enumerate(cue.lines):
-            text = (cue.label if number == 0 else "") + line_text(line)
-            assert len({piece.word for piece in line}) <= most_words
-            if not any(sign in text for sign in JOINED):
-                assert columns_of(text) <= (options.max_line_width or 42)
+        assert_fits(cue, options)
 
 
 @thorough
@@ -126,18 +137,25 @@ def test_speakers_at_the_same_time_lose_no_word_and_keep_their_order(
     cues = make_cues(both, options, srt_label)
     assert all(before.end_ms <= after.start_ms for before, after in pairwise(cues))
     assert all(cue.start_ms < cue.end_ms for cue in cues)
+    turns = [turn for cue in cues for turn in cue.turns]
     for side, spoken in sides.items():
-        shown = "".join(line_text(x) for cue in cues if cue.speaker == side for x in cue.lines)
+        lines = [line for turn in turns if turn.speaker == side for line in turn.lines]
+        shown = "".join(map(line_text, lines))
         assert characters_of(shown) == characters_of("".join(s.text for s in spoken.segments))
-    for speaker, group in groupby(cues, key=lambda cue: cue.speaker):
-        assert [bool(cue.label) for cue in group][:2] in ([True], [True, False]), speaker
+    for cue in cues:
+        assert len(set(cue.speakers)) == len(cue.turns)
+        assert_fits(cue, options)
+    for before, cue in pairwise((None, *cues)):
+        told = len(cue.turns) > 1 or before is None or before.speakers != cue.speakers
+        assert all(bool(turn.label) == told for turn in cue.turns)
+        assert all(turn.label.startswith("- ") == (len(cue.turns) > 1) for turn in cue.turns)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 30), st.integers(0, 20))
 def test_more_texts_than_milliseconds(n_segments: int, duration_ms: int) -> None:
     segments = (Segment(0.0, duration_ms / 1000, "a", None, f"{i}") for i in range(n_segments))
-    cues = cues_of(transcript(*segments, duration_s=duration_ms / 1000))
+    cues = cues_of(transcript(*segments, duration_s=duration_ms / 1000), max_line_count=1)
     assert len(cues) == n_segments
     assert all(cue.start_ms < cue.end_ms for cue in cues)
     assert all(before.end_ms <= after.start_ms for before, after in pairwise(cues))
@@ -209,30 +227,92 @@ def test_a_word_held_for_long_leaves_in_time() -> None:
     assert times_s(cues_of(transcript(heard(("aaah", 1, 20))))) == [(1, 8)]
 
 
-def test_two_who_begin_together_share_the_time() -> None:
-    cues = cues_of(transcript(Segment(0, 2, "hello", None, "A"), Segment(0, 2, "hi", None, "B")))
-    assert times_s(cues) == [(0, 1), (1, 2)]
+def test_two_who_begin_together_share_the_time_of_a_single_line() -> None:
+    both = transcript(Segment(0, 2, "hello", None, "A"), Segment(0, 2, "hi", None, "B"))
+    assert times_s(cues_of(both, max_line_count=1)) == [(0, 1), (1, 2)]
+
+
+def test_two_who_speak_at_once_have_a_line_each() -> None:
+    long, short = "i am looking for the blue bicycle of my brother in Berlin", "that is right"
+    cues = cues_of(
+        transcript(Segment(0, 5, long, None, "A"), Segment(1, 5, short, None, "B"), duration_s=9)
+    )
+    assert texts(cues) == [
+        ["i am looking for the blue bicycle", "that is right"],
+        ["of my brother in Berlin"],
+    ]
+    assert labels(cues) == ["- A: ", "- B: ", "A: "]
+    assert times_s(cues) == [(0, 2.934), (2.934, 5)]
+
+
+def test_an_answer_that_comes_too_soon_shares_the_cue_of_the_question() -> None:
+    talk = [heard(("Is it?", 0.0, 0.3), speaker="A"), heard(("It is.", 0.4, 0.8), speaker="B")]
+    cues = cues_of(transcript(*talk, duration_s=9))
+    assert (texts(cues), times_s(cues)) == ([["Is it?", "It is."]], [(0, 1.1)])
+
+
+def test_who_speaks_at_once_without_a_name_has_a_dash() -> None:
+    cues = cues_of(transcript(Segment(0, 2, "hello", None, "A"), Segment(0, 2, "hi")))
+    assert labels(cues) == ["- A: ", "- "]
+
+
+def test_a_word_without_room_beside_a_dash_takes_turns() -> None:
+    both = transcript(Segment(0, 4, "x" * 18, None, "A"), Segment(0, 4, "y" * 9, None, "B"))
+    cues = cues_of(both, max_line_width=21)
+    assert [cue.speakers for cue in cues] == [("A",), ("B",)]
+    assert [cue.speakers for cue in cues_of(both, max_line_width=23)] == [("A", "B")]
+
+
+def test_a_rest_parts_the_lines_of_who_speaks_at_once() -> None:
+    said = heard(("one", 0, 1), ("two", 8, 9), speaker="A")
+    cues = cues_of(transcript(said, Segment(0, 9, "and so on " * 9, None, "B")), max_cue_s=60)
+    [first] = [cue for cue in cues if "one" in line_text(cue.lines[0])]
+    [last] = [cue for cue in cues if any("two" in line_text(line) for line in cue.lines)]
+    assert first.end_ms < last.start_ms
+
+
+@pytest.mark.parametrize("n_speakers", [2, 3])
+@pytest.mark.parametrize("seed", range(5))
+def test_who_talk_all_the_time_are_neither_late_nor_gone_at_once(
+    n_speakers: int, seed: int
+) -> None:
+    """Two lines of two speakers, or of three, keep up with what is said for minutes."""
+    random = Random(seed)
+    segments = []
+    for speaker in range(n_speakers):
+        now_s = random.uniform(0, 3)
+        while now_s < 120:
+            n_words = random.choice([1, 1, 2, 4, 8, 14])
+            words = [(f"word{i}", now_s + 0.3 * i, now_s + 0.3 * i + 0.3) for i in range(n_words)]
+            segments.append(heard(*words, speaker=f"{speaker}"))
+            now_s += 0.3 * n_words + random.uniform(0.3, 0.6)
+    cues = cues_of(transcript(*segments, duration_s=130))
+    late_ms = [cue.start_ms - min(piece.start_ms for piece in cue.pieces) for cue in cues]
+    assert min(late_ms) >= 0
+    assert max(late_ms) <= 2000
+    shown_ms = sorted(cue.end_ms - cue.start_ms for cue in cues)
+    assert shown_ms[len(cues) // 10] >= 900
 
 
 def test_a_speaker_is_told_again_after_another_was_heard_in_between() -> None:
     long = Segment(0, 20, "and so on and on " * 16, None, "Ann")
     cues = cues_of(transcript(long, Segment(8, 9, "hm", None, "Bob")))
-    place = next(i for i, cue in enumerate(cues) if cue.speaker == "Bob")
+    place = next(i for i, cue in enumerate(cues) if "Bob" in cue.speakers)
     assert 0 < place < len(cues) - 1
-    assert [cue.label for cue in cues[:2]] == ["Ann: ", ""]
-    assert [cue.label for cue in cues[place:]][:3] == ["Bob: ", "Ann: ", ""]
+    assert labels(cues[:2]) == ["Ann: ", ""]
+    assert labels(cues[place:])[:4] == ["- Ann: ", "- Bob: ", "Ann: ", ""]
 
 
 def test_a_name_takes_room_in_the_first_line() -> None:
     said = "one two three four five six seven"
     [cue] = cues_of(transcript(Segment(0, 4, said, None, "Speaker 1")))
     assert texts((cue,)) == [["one two three", "four five six seven"]]
-    assert cue.label == "Speaker 1: "
+    assert labels((cue,)) == ["Speaker 1: "]
 
 
 def test_a_long_name_is_shortened_to_half_a_line() -> None:
     [cue] = cues_of(transcript(Segment(0, 4, "yes", None, "x" * 99)))
-    assert cue.label == "x" * 18 + "…: "
+    assert labels((cue,)) == ["x" * 18 + "…: "]
 
 
 @pytest.mark.parametrize(
@@ -312,7 +392,7 @@ def test_every_width_and_count(n_columns: int, n_lines: int) -> None:
     for cue in cues:
         assert len(cue.lines) <= n_lines
         first, *others = map(line_text, cue.lines)
-        assert columns_of(cue.label + first) <= n_columns
+        assert columns_of(cue.turns[0].label + first) <= n_columns
         assert all(columns_of(line) <= n_columns for line in others)
 
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from granite_mlx.transcript import Segment, SubtitleOptions, Transcript, Word
-from granite_mlx.transcript.cues import Cue, make_cues
+from granite_mlx.transcript.cue import Cue
+from granite_mlx.transcript.cues import make_cues
 from granite_mlx.transcript.lines import line_text
 
 from .spoken import HOSTILE, OPTIONS, characters_of, heard, transcript, transcripts
@@ -33,8 +34,8 @@ def vtt(spoken: Transcript, **options: object) -> list[Read]:
 
 
 def shown(cue: Cue) -> tuple[int, int, str]:
-    lines = (line_text(line) for line in cue.lines)
-    return cue.start_ms, cue.end_ms, cue.label + "\n".join(lines)
+    turns = (turn.label + "\n".join(map(line_text, turn.lines)) for turn in cue.turns)
+    return cue.start_ms, cue.end_ms, "\n".join(turns)
 
 
 # Properties
@@ -52,7 +53,7 @@ def test_a_strict_reader_finds_the_cues(spoken: Transcript, options: SubtitleOpt
     cues = make_cues(spoken, options, lambda name: "")
     read = read_vtt(spoken.to_vtt(options) + "\n")
     assert [(c.start_ms, c.end_ms, c.text) for c in read] == [shown(cue) for cue in cues]
-    assert [c.speaker for c in read] == [cue.speaker for cue in cues]
+    assert [c.speakers for c in read] == [tuple(filter(None, cue.speakers)) for cue in cues]
 
 
 @thorough
@@ -126,7 +127,7 @@ def test_json_keeps_all_that_subtitles_need(spoken: Transcript, options: Subtitl
 @example("<u>", "</u>")
 @example("a\n\n2\n00:00:09,000 --> 00:00:10,000\nb", "\r\n\r\n")
 def test_no_text_and_no_name_breaks_the_file(text: str, name: str) -> None:
-    spoken = transcript(Segment(0, 2, f"a {text} z", None, name), Segment(2, 4, "end"))
+    spoken = transcript(Segment(0, 2, f"a {text} z", None, name), Segment(4, 6, "end"))
     for cues in (srt(spoken), vtt(spoken)):
         *_, last = cues
         assert last.text.endswith("end")
@@ -177,6 +178,29 @@ def test_highlighted_words_are_underlined_while_they_are_said() -> None:
         "00:00:01.600 --> 00:00:02.000\nso long now",
         "00:00:02.000 --> 00:00:02.400\nso long <u>now</u>",
     ]
+
+
+CROSSTALK = transcript(
+    heard(("so", 1.0, 1.2), ("long", 1.2, 1.8), speaker="Ann & Al"),
+    heard(("no", 1.1, 1.5), ("way", 1.5, 2.2), speaker="Bob"),
+)
+
+
+def test_two_voices_of_a_cue() -> None:
+    assert CROSSTALK.to_srt() == (
+        "1\n00:00:01,000 --> 00:00:02,200\n- Ann & Al: so long\n- Bob: no way"
+    )
+    assert CROSSTALK.to_vtt() == (
+        "WEBVTT\n\n00:00:01.000 --> 00:00:02.200\n"
+        "- <v Ann &amp; Al>so long</v>\n- <v Bob>no way</v>"
+    )
+
+
+def test_two_voices_are_highlighted_by_turns() -> None:
+    cues = vtt(CROSSTALK, highlight_words=True)
+    assert [(cue.start_ms, cue.marked) for cue in cues] == [
+        (1000, "so"), (1200, "no"), (1500, "long"), (1800, "way"),
+    ]  # fmt: skip
 
 
 def test_words_without_times_of_their_own_are_not_highlighted() -> None:
