@@ -140,11 +140,13 @@ class Recogniser:
         prepared = []
         for asked, heard in zip(askeds, self._hear(askeds), strict=True):
             question, text = self._question(asked, heard)
+            boosted = tuple(term for term, _ in heard.boosts)
             if asked.guarded:
-                question = self._loop_guard(heard.witness, heard.task).watched(question)
+                guard = self._loop_guard(heard.witness, heard.task, boosted)
+                plainly = partial(self._plain_question, asked, heard) if guard.keywords else None
+                question = guard.watched(question, plainly)
                 # Where nothing is heard, the decoder can only make something up.
                 text = text if heard.witness.labels else ""
-            boosted = tuple(term for term, _ in heard.boosts)
             prepared.append(Prepared(question, text, heard.witness, heard.task, boosted))
         return prepared
 
@@ -155,12 +157,13 @@ class Recogniser:
             ids = self.tokenizer.encode(prepared.text or "")[:budget]
             generated = Generated(tuple(ids), True)
         else:
-            guard = self._loop_guard(prepared.witness, prepared.task)
+            guard = self._loop_guard(prepared.witness, prepared.task, prepared.boosted)
             generated = guard.settled(generated, budget)
         return Answered(generated, budget, prepared.witness, prepared.task, prepared.boosted)
 
-    def _loop_guard(self, witness: Witness, task: Task) -> LoopGuard:
-        return LoopGuard(witness.labels, task, self.tokenizer)
+    def _loop_guard(self, witness: Witness, task: Task, boosted: tuple[str, ...]) -> LoopGuard:
+        keywords = tuple(dict.fromkeys((*task.keywords, *boosted)))
+        return LoopGuard(witness.labels, task, self.tokenizer, keywords)
 
     def _hear(self, askeds: Sequence[Asked]) -> Iterator[Heard]:
         """What the encoder makes of each recording."""
@@ -226,6 +229,11 @@ class Recogniser:
     def _ctc_logits(self, samples: np.ndarray) -> mx.array:
         features = encoder_input(samples, self.features, self.network.dtype)
         return self.network.encoder.ctc_logits(self.network.encoder(features).frames)[0]
+
+    def _plain_question(self, asked: Asked, heard: Heard) -> Question:
+        """The question without keywords."""
+        plain = replace(heard, task=replace(heard.task, keywords=()), boosts=())
+        return self._question(asked, plain)[0]
 
     def _question(self, asked: Asked, heard: Heard) -> tuple[Question, str | None]:
         """What the decoder is asked, or the text that needs no decoder."""

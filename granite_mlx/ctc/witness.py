@@ -50,7 +50,7 @@ def witness(text: str, heard: str) -> list[Testimony]:
     words = text.split()
     spelt = [letters(word) for word in words]
     said = letters(heard)
-    beside = alignment(_numbers("".join(spelt)), _numbers(said))
+    beside = letters_beside(text, heard)
     found, start = [], 0
     for word, own in zip(words, spelt, strict=True):
         places = beside[start : start + len(own)]
@@ -58,6 +58,11 @@ def witness(text: str, heard: str) -> list[Testimony]:
         found.append(Testimony(word, len(own), sum(place >= 0 for place in places), same))
         start += len(own)
     return found
+
+
+def letters_beside(text: str, heard: str) -> list[int]:
+    """For each of the `letters` of a text the one of those heard beside it, or -1."""
+    return alignment(_numbers(letters(text)), _numbers(letters(heard)))
 
 
 def letters(text: str) -> str:
@@ -73,7 +78,7 @@ def alignment(text: Letters, heard: Letters) -> list[int]:
         text: (n,) code points.
         heard: (m,) likewise; time and memory grow with n times m.
     """
-    steps, gaps = _choices(text, heard)
+    steps, gaps, origins = _choices(text, heard)
     beside = [-1] * len(text)
     i, j, in_gap = len(text), len(heard), False
     while i > 0:
@@ -84,18 +89,22 @@ def alignment(text: Letters, heard: Letters) -> list[int]:
             i, j = i - 1, j - 1
             beside[i] = j
         else:
-            j -= 1
+            j = int(origins[i, j])
     return beside
 
 
 _BESIDE, _PUT_IN, _LEFT_OUT = range(3)
 
 
-def _choices(text: Letters, heard: Letters) -> tuple[Any, Any]:
-    """The best last step to each place (n + 1, m + 1), and whether a gap goes on before it."""
+def _choices(text: Letters, heard: Letters) -> tuple[Any, Any, Any]:
+    """The best last step to each place (n + 1, m + 1).
+
+    Also whether a gap of the text goes on before it, and where one of what was heard begins.
+    """
     n, m = len(text), len(heard)
     steps = np.full((n + 1, m + 1), _LEFT_OUT, np.int8)
     gaps = np.zeros((n + 1, m + 1), bool)
+    origins = np.zeros((n + 1, m + 1), np.int32)
     places = np.arange(m + 1, dtype=np.int32)
     best = np.where(places > 0, -OPEN - FURTHER * (places - 1), 0).astype(np.int32)
     put_in = np.full(m + 1, _NEVER, np.int32)
@@ -108,14 +117,17 @@ def _choices(text: Letters, heard: Letters) -> tuple[Any, Any]:
         is_beside = beside >= own[1:]
         own[1:] = np.maximum(own[1:], beside)
         # Letters that were heard and are not in the text: the best place to begin leaving out.
-        left_out = np.maximum.accumulate(own + FURTHER * places)[:-1] - OPEN + FURTHER
-        left_out = left_out - FURTHER * places[1:]
+        begun = own + FURTHER * places
+        highest = np.maximum.accumulate(begun)
+        is_new = np.concatenate([[True], highest[1:] > highest[:-1]])
+        origins[i, 1:] = np.maximum.accumulate(np.where(is_new, places, 0))[:-1]
+        left_out = highest[:-1] - OPEN + FURTHER - FURTHER * places[1:]
         steps[i, 0] = _PUT_IN
         steps[i, 1:] = np.where(is_beside, _BESIDE, _PUT_IN)
         steps[i, 1:][left_out > own[1:]] = _LEFT_OUT
         best = own
         best[1:] = np.maximum(own[1:], left_out)
-    return steps, gaps
+    return steps, gaps, origins
 
 
 def _numbers(text: str) -> Letters:

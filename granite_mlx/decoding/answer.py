@@ -39,6 +39,11 @@ def answer_warnings(
         yield _warning(
             "loop_sampled", "the decoder repeated itself; the text is that of a sampled retry."
         )
+    elif answer.way == "without_keywords":
+        yield _warning(
+            "without_keywords",
+            "the keywords led the decoder astray; the text was written without them.",
+        )
     if not answer.finished and not answer.looped:
         yield _warning(
             "cut_off",

@@ -54,7 +54,9 @@ class Question:
         is_wanted: whether somebody still waits for the answer, which ends where it is otherwise.
         with_log_probs: whether the answer has the log-probabilities of its tokens.
         said: how often a phrase may be repeated; None lets an answer go round in circles.
-        otherwise: what is asked in place of an answer that does.
+        otherwise: makes what is asked in place of an answer that does.
+        instead: what is asked to see whether it does better than these tokens, an answer that has
+            ended; None where that stands.
         way: how its answer comes about.
     """
 
@@ -69,7 +71,8 @@ class Question:
     is_wanted: Callable[[], bool] = lambda: True
     with_log_probs: bool = False
     said: Said | None = None
-    otherwise: Question | None = None
+    otherwise: Callable[[], Question] | None = None
+    instead: Callable[[Sequence[int]], Question | None] = lambda ids: None
     way: Way = "asked"
 
     @property
@@ -112,8 +115,8 @@ def answers(
 class Row:
     """One row's answer so far; `number` is whatever tells its owner which one it is."""
 
-    def __init__(self, number: int, question: Question) -> None:
-        self.number, self.question = number, question
+    def __init__(self, number: int, question: Question, before: Generated | None = None) -> None:
+        self.number, self.question, self.before = number, question, before
         self.ids: list[int] = []
         self.log_probs: list[float] | None = [] if question.with_log_probs else None
         self.finished = False
@@ -138,11 +141,15 @@ class Row:
 
     @property
     def following(self) -> Row | None:
-        """What is asked in place of an answer that went round in circles."""
-        otherwise = self.question.otherwise
-        if not self.has_looped or otherwise is None or not self.question.is_wanted():
+        """What is asked in place of an answer, or beside it."""
+        question = self.question
+        if not question.is_wanted():
             return None
-        return Row(self.number, otherwise)
+        if self.has_looped:
+            otherwise = question.otherwise
+            return None if otherwise is None else Row(self.number, otherwise(), self.before)
+        instead = question.instead(self.ids) if self.finished else None
+        return None if instead is None else Row(self.number, instead, self.generated)
 
     def propose(self, n_most: int) -> list[int]:
         """The draft, not longer than the budget: the decoder adds one token of its own."""
@@ -154,9 +161,8 @@ class Row:
         """The answer."""
         n_kept = self.watch.n_kept if self.watch is not None else None  # None is all of them
         log_probs = None if self.log_probs is None else tuple(self.log_probs[:n_kept])
-        return Generated(
-            tuple(self.ids[:n_kept]), self.finished, log_probs, self.has_looped, self.question.way
-        )
+        ids, way = tuple(self.ids[:n_kept]), self.question.way
+        return Generated(ids, self.finished, log_probs, self.has_looped, way, self.before)
 
     def emit(self, tokens: Sequence[int], log_probs: Sequence[float], end_token_id: int) -> None:
         """Take tokens up to the end token, with their log-probabilities if they are wanted."""

@@ -14,7 +14,7 @@ from granite_mlx.model.cache import Cache, DecoderCache
 from granite_mlx.model.config import TextConfig
 from granite_mlx.model.decoder import GraniteDecoder
 
-Way: TypeAlias = Literal["asked", "without_drafts", "sampled", "heard"]
+Way: TypeAlias = Literal["asked", "without_drafts", "without_keywords", "sampled", "heard"]
 """How an answer came about: as it was asked for, tried again, or from what the head has heard."""
 
 
@@ -23,7 +23,8 @@ class Generated:
     """The tokens of one row, without the end token; `finished` False where that did not come.
 
     `log_probs` is what the decoder thought of each of them, in nats, where that was asked for. An
-    answer that went round in circles is `looped` and ends there.
+    answer that went round in circles is `looped` and ends there. `before` is the one in whose place
+    it was asked for, where that may stand.
     """
 
     ids: tuple[int, ...]
@@ -31,6 +32,7 @@ class Generated:
     log_probs: tuple[float, ...] | None = None
     looped: bool = False
     way: Way = "asked"
+    before: Generated | None = None
 
 
 def pad_left(prompts: Sequence[mx.array]) -> tuple[mx.array, mx.array | None]:

@@ -6,16 +6,19 @@ The rule, over the words of a transcript (docs/guard.md):
    comes from the list of keywords: a list is what models recite when they hear nothing.
 2. Another single one stays and is named in a warning: the head misses a short word at times.
 3. A text of which it has heard hardly a letter as it is written stays and is named, too.
+4. Two or more neighbouring words that it has heard and of which the text has nothing are put in as
+   they were heard, between words that it has heard as they are written.
 
 What the head has no letters for, as Japanese, is not judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from granite_mlx.ctc.greedy import N_CODE_POINTS
+from granite_mlx.ctc.omissions import Omission, omissions
 from granite_mlx.ctc.witness import Testimony, letters, unheard_runs, witness
 
 LEAST_RUN = 2
@@ -24,6 +27,13 @@ LEAST_RUN = 2
 LEAST_SHARE = 0.3
 LEAST_LETTERS = 8
 """A text is unlike what was heard where a smaller share of so many letters is the same."""
+
+LEAST_LEFT_OUT = 2
+LEAST_LEFT_OUT_LETTERS = 6
+SURE_SHARE = 0.75
+"""Words are put in between neighbours of which so much was heard as it is written; of a digit, of
+which the head hears the word, nothing is. (The least words and letters: doubled words, and those
+that are cut at the edge of a segment, stay out.)"""
 
 
 @dataclass(frozen=True)
@@ -58,16 +68,39 @@ def guarded(text: str, heard: str, keywords: Sequence[str] = ()) -> Guarded:
         dropped |= set(run) if goes else set()
         if _n_spoken(words):
             concerns.append(_unheard(words, goes))
-    kept = [one for n, one in enumerate(testimonies) if n not in dropped]
-    concerns += _unlike(kept)
-    if dropped:
-        text = " ".join(one.word for one in kept)
+    kept = {n: one for n, one in enumerate(testimonies) if n not in dropped}
+    concerns += _unlike([*kept.values()])
+    missing = [one for one in omissions(text, heard) if _is_missed(one, kept)]
+    concerns += [_missed(one) for one in missing]
+    if dropped or missing:
+        # A sort keeps the order of what has the same place.
+        parts = [(n + 1, one.word) for n, one in kept.items()]
+        parts += [(one.n_before, " ".join(one.words)) for one in missing]
+        text = " ".join(part for _, part in sorted(parts, key=lambda part: part[0]))
     return Guarded(text, tuple(concerns))
 
 
 def is_spelt(text: str) -> bool:
     """Whether the head has letters for a text: those of Latin-1, accents aside."""
     return all(ord(letter) < N_CODE_POINTS or letter in "œßıøł" for letter in letters(text))
+
+
+def _is_missed(omission: Omission, kept: Mapping[int, Testimony]) -> bool:
+    """Whether the words belong between those that are kept: n -> the nth of the text."""
+    if len(omission.words) < LEAST_LEFT_OUT or omission.n_letters < LEAST_LEFT_OUT_LETTERS:
+        return False
+    before = [one for n, one in kept.items() if n < omission.n_before and one.n_letters][-1:]
+    after = [one for n, one in kept.items() if n >= omission.n_before and one.n_letters][:1]
+    around = before + after
+    return bool(around) and all(one.n_same >= SURE_SHARE * one.n_letters for one in around)
+
+
+def _missed(omission: Omission) -> Concern:
+    return Concern(
+        "left_out_words",
+        f"the decoder left out {' '.join(omission.words)!r}, which was put in as the encoder "
+        "heard it.",
+    )
 
 
 def _n_spoken(words: Sequence[Testimony]) -> int:

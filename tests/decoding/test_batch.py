@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -276,7 +277,7 @@ def test_a_row_that_loops_is_asked_otherwise(
             return super().__call__(embeddings, cache)
 
     drafts: list[Any] = [{"draft": Guess(w.ids, 3)} if with_drafts else {} for w in wanted]
-    again = [Question(one, 20, way="without_drafts") for one in PROMPTS]
+    again = [partial(Question, one, 20, way="without_drafts") for one in PROMPTS]
     questions = [
         Question(one, 20, said=len, otherwise=other, **draft) if n % 2 else Question(one, 20)
         for n, (one, other, draft) in enumerate(zip(PROMPTS, again, drafts, strict=True))

@@ -46,7 +46,7 @@ def looped(text: str) -> Generated:
 
 
 def chain(question: Question) -> list[Question]:
-    return [question, *(chain(question.otherwise) if question.otherwise else [])]
+    return [question, *(chain(question.otherwise()) if question.otherwise else [])]
 
 
 @pytest.mark.parametrize(
