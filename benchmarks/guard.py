@@ -54,6 +54,7 @@ class Account:
     n_texts: int = 0
     n_words: int = 0
     n_words_left_out: int = 0
+    n_words_put_in: int = 0
     n_wrong: int = 0  # words, by the decoder alone
     n_wrong_now: int = 0
     n_loops: int = 0
@@ -66,7 +67,9 @@ class Account:
         self.n_wrong_now += word_errors(said, found.text).n_errors
         self.n_texts += bool(text)
         self.n_words += len(text.split())
-        self.n_words_left_out += len(text.split()) - len(found.text.split())
+        before, after = Counter(text.split()), Counter(found.text.split())
+        self.n_words_left_out += (before - after).total()
+        self.n_words_put_in += (after - before).total()
         self.codes.update(concern.code for concern in found.concerns)
 
 
@@ -169,6 +172,7 @@ def main() -> int:
         "texts",
         "words",
         "left out",
+        "put in",
         "wrong before",
         "and after",
         "named",
@@ -179,7 +183,8 @@ def main() -> int:
         for name, is_speech, found in accounts(model, args.work, args.limit):
             named = ", ".join(f"{code} {n}" for code, n in sorted(found.codes.items()))
             cells = [
-                name, found.n_texts, found.n_words, found.n_words_left_out, found.n_wrong,
+                name, found.n_texts, found.n_words, found.n_words_left_out,
+                found.n_words_put_in, found.n_wrong,
                 found.n_wrong_now, named, found.n_loops,
             ]  # fmt: skip
             print(line(map(str, cells)), flush=True)

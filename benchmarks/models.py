@@ -53,7 +53,7 @@ def without_end(speech: GraniteSpeech) -> Iterator[None]:
     config, judge, watched = speech.config, writing.before_witness, LoopGuard.watched
     speech.config = replace(config, text=endless(config.text))
     writing.before_witness = lambda *_: None
-    LoopGuard.watched = lambda self, question: question  # type: ignore[method-assign]
+    LoopGuard.watched = lambda self, question, plainly=None: question  # type: ignore
     try:
         yield
     finally:

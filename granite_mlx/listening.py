@@ -67,7 +67,8 @@ class Listening(Work):
         self.reading = Reading(request, self.hear, self.progress)
         self.assembly = Assembly(request, self.reading)
         for stretch in request.stretches:
-            self.assembly.warn(unsearchable(stretch.task, request.keywords_per_prompt))
+            n_most, boost = request.keywords_per_prompt, request.keyword_boost
+            self.assembly.warn(unsearchable(stretch.task, n_most, boost))
 
     def pieces(self) -> Iterator[tuple[Listening, Spoken]]:
         """All pieces; what is wrong with the recording is kept in `error`."""

@@ -230,10 +230,10 @@ class Recogniser:
         features = encoder_input(samples, self.features, self.network.dtype)
         return self.network.encoder.ctc_logits(self.network.encoder(features).frames)[0]
 
-    def _plain_question(self, asked: Asked, heard: Heard) -> Question:
-        """The question without keywords."""
-        plain = replace(heard, task=replace(heard.task, keywords=()), boosts=())
-        return self._question(asked, plain)[0]
+    def _plain_question(self, asked: Asked, heard: Heard, keywords: Sequence[str]) -> Question:
+        """The question with these keywords alone."""
+        task = replace(heard.task, keywords=tuple(keywords))
+        return self._question(asked, replace(heard, task=task, boosts=()))[0]
 
     def _question(self, asked: Asked, heard: Heard) -> tuple[Question, str | None]:
         """What the decoder is asked, or the text that needs no decoder."""

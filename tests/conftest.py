@@ -68,7 +68,9 @@ def demo_checkpoint() -> Path:
 def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts as the decoder writes them: the head of random weights hears none of their words."""
     monkeypatch.setattr("granite_mlx.writing.before_witness", lambda *_: None)
-    monkeypatch.setattr("granite_mlx.recognition.LoopGuard.watched", lambda _, question: question)
+    monkeypatch.setattr(
+        "granite_mlx.recognition.LoopGuard.watched", lambda _, question, *_rest: question
+    )
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,13 @@ LEAST_LETTERS = 3
 LEAST_BETTER = 3
 """Letters by which another answer has to be more like what was heard."""
 
+SPARE_LETTERS = 3
+SPARE_OF_SIGNS = 8
+"""So many more letters than it is written with may be heard beside a term, and beside each sign of
+an abbreviation, a number, or a script that the head does not know: "W" is "double you"."""
+
+LONGEST_ABBREVIATION = 6
+
 _NO_CHARACTER = "\ufffd"
 _NO_CHARACTER_COSTS = 4
 
@@ -42,43 +49,47 @@ def n_unlike(text: str, heard: str, keywords: Sequence[str]) -> int:
     return sum(unlike) + sum(missing) + _NO_CHARACTER_COSTS * text.count(_NO_CHARACTER)
 
 
-def _disagreements(
-    text: str, heard: str, keywords: Sequence[str]
-) -> tuple[list[bool], list[bool]]:
+def _disagreements(text: str, heard: str, keywords: Sequence[str]) -> tuple[list[bool], list[bool]]:
     """Of each letter of a text and of what was heard, whether the other one does not bear it out.
 
     A term may be spelt otherwise than it sounds, longer or shorter.
     """
     own, said = letters(text), letters(heard)
     beside = letters_beside(text, heard)
-    is_term = _in_terms(text, keywords)
+    spare = _spare_letters(text, keywords)
     unlike = [
-        not listed and (place < 0 or said[place] != letter)
-        for letter, place, listed in zip(own, beside, is_term, strict=True)
+        not n_spare and (place < 0 or said[place] != letter)
+        for letter, place, n_spare in zip(own, beside, spare, strict=True)
     ]
     taken = {place: n for n, place in enumerate(beside) if place >= 0}
     missing = [False] * len(said)
     first = 0
     for last in (*sorted(taken), len(said)):
         # Letters that were heard beside none, next to a term that may sound so much longer.
-        around = [taken[place] for place in (first - 1, last) if place in taken]
-        n_spare = sum(is_term) if any(is_term[n] for n in around) else 0
-        if last - first > n_spare:
+        around = [spare[taken[place]] for place in (first - 1, last) if place in taken]
+        if last - first > max(around, default=0):
             missing[first:last] = [True] * (last - first)
         first = last + 1
     return unlike, missing
 
 
-def _in_terms(text: str, keywords: Sequence[str]) -> list[bool]:
-    """Of each letter of a text, whether it belongs to a word that has a term in it."""
-    marked = [False] * len(text)
+def _spare_letters(text: str, keywords: Sequence[str]) -> list[int]:
+    """Of each letter of a text, by how much more may be heard beside the word that it is in.
+
+    0 where that has no term in it.
+    """
+    marked = [0] * len(text)
     for term, places in places_of(text, keywords).items():
+        if len(term) == 1 and term.islower():
+            continue  # in any list of letters, and no sign of a term
+        is_spelt_out = term.isupper() and len(term) <= LONGEST_ABBREVIATION
+        n_signs = len(term) if is_spelt_out else sum(not "a" <= one <= "z" for one in letters(term))
         for place in places:
             first = text.rfind(" ", 0, place) + 1
             last = text.find(" ", place + len(term))
             last = len(text) if last < 0 else last
-            marked[first:last] = [True] * (last - first)
-    return [mark for sign, mark in zip(text, marked, strict=True) for _ in letters(sign)]
+            marked[first:last] = [SPARE_LETTERS + SPARE_OF_SIGNS * n_signs] * (last - first)
+    return [n for sign, n in zip(text, marked, strict=True) for _ in letters(sign)]
 
 
 def _is_most(words: Sequence[str], letters_of_them: Sequence[bool]) -> Iterator[bool]:

@@ -14,7 +14,7 @@ import numpy as np
 from granite_mlx.biasing.likeness import BY_SOUND, best_fit
 from granite_mlx.biasing.reporting import places_of
 from granite_mlx.biasing.sounds import BORDER, sounds
-from granite_mlx.ctc.witness import alignment, letters
+from granite_mlx.ctc.witness import letters, letters_beside
 from granite_mlx.decoding.guard import Concern, Guarded, is_spelt
 
 HIGHEST_COST = 0.45
@@ -39,7 +39,7 @@ def without_echoes(
     """
     text, concerns = kept.text, list(kept.concerns)
     for term in filter(_is_judged, places_of(text, keywords)):
-        spellings = [term, *(alias for own, alias in sounds_like if own == term)]
+        spellings = _spellings(term, sounds_like)
         for place in reversed(places_of(text, [term]).get(term, ())):
             end = place + len(term)
             said = _heard_beside(text, place, end, heard)
@@ -56,6 +56,25 @@ def without_echoes(
     return Guarded(text, tuple(concerns))
 
 
+def said_terms(
+    text: str,
+    heard: str,
+    keywords: Sequence[str],
+    sounds_like: Sequence[tuple[str, str]] = (),
+) -> tuple[str, ...]:
+    """The terms of a text beside which the character head has heard something that is like them."""
+    return tuple(
+        term
+        for term, places in places_of(text, keywords).items()
+        if (said := _heard_beside(text, places[0], places[0] + len(term), heard))
+        and (not _is_judged(term) or _is_like(_spellings(term, sounds_like), said))
+    )
+
+
+def _spellings(term: str, sounds_like: Sequence[tuple[str, str]]) -> list[str]:
+    return [term, *(alias for own, alias in sounds_like if own == term)]
+
+
 def _is_judged(term: str) -> bool:
     plain = letters(term)
     return len(plain) >= LEAST_LETTERS and plain.isalpha() and is_spelt(term)
@@ -63,6 +82,8 @@ def _is_judged(term: str) -> bool:
 
 def _is_like(spellings: Sequence[str], said: str) -> bool:
     spoken = [one for one in map(sounds, spellings) if one]
+    if not spoken:
+        return False
     costs = best_fit(spoken, [sounds(said) or BORDER], BY_SOUND).costs
     return bool((costs <= HIGHEST_COST * np.array(list(map(len, spoken)))).any())
 
@@ -71,14 +92,10 @@ def _heard_beside(text: str, start: int, end: int, heard: str) -> str:
     """The words that the head has heard beside a part of a text."""
     before, own = len(letters(text[:start])), len(letters(text[start:end]))
     places = [place for place, sign in enumerate(heard) for _ in letters(sign)]
-    beside = alignment(_numbers(letters(text)), _numbers(letters(heard)))[before : before + own]
+    beside = letters_beside(text, heard)[before : before + own]
     found = [places[place] for place in beside if place >= 0]
     if not found:
         return ""
     first = heard.rfind(" ", 0, min(found)) + 1
     behind = heard.find(" ", max(found))
     return heard[first : None if behind < 0 else behind]
-
-
-def _numbers(text: str) -> np.ndarray:
-    return np.array([ord(letter) for letter in text], dtype=np.int32)

@@ -68,9 +68,12 @@ def _choice(index: Index, n_most: int, boost: float, logits: Array) -> Choice:
     return Choice(keywords, tuple(islice(bonuses, MOST_BOOSTED)))
 
 
-def unsearchable(task: Task, n_most: int) -> TranscriptWarning | None:
-    """What there is to say of terms that no prompt will hold, because they cannot be looked for."""
-    if len(task.keywords) <= n_most:
+def unsearchable(task: Task, n_most: int, boost: float = 0.0) -> TranscriptWarning | None:
+    """What there is to say of terms that cannot be looked for: no long list's prompt holds them.
+
+    Nor do they get a bonus, where one was asked for.
+    """
+    if len(task.keywords) <= n_most and not boost:
         return None
     from granite_mlx.biasing.choice import index_of
 

@@ -12,9 +12,15 @@ from pathlib import Path
 _COMMENT = re.compile(r"(^|\s)#.*")  # "C#" is a term
 _ALIASES = re.compile("[,;]")
 
-# Not the invisible joiners, which Persian, Hindi and emoji are spelt with. Control characters,
-# surrogates, line and paragraph separators:
+# Control characters, surrogates, line and paragraph separators:
 _CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
+
+_INVISIBLE, _JOINERS = "Cf", "\u200c\u200d"
+"""What copied text brings along (zero-width spaces, marks of direction) is left out of a term. The
+joiners stay, which Persian, Hindi and emoji are spelt with."""
+
+_SIGNS = "LNS"
+"""Letters, digits and symbols: a term of marks alone is none."""
 
 LONGEST_TERM = 100
 """Characters of one term; a longer one is a sentence, or a list without line breaks."""
@@ -67,8 +73,8 @@ def read_keywords(keywords: Iterable[object] | Path | Keywords | None) -> Keywor
     Raises:
         TypeError: a bare string, or an entry that is no term.
         ValueError: an empty or overlong term, one with a comma (it separates terms in the prompt)
-            or a control character, more than 100,000 terms, or a file that cannot be read, naming
-            term or line.
+            or a control character, one of punctuation alone, more than 100,000 terms, or a file
+            that cannot be read, naming term or line.
     """
     if keywords is None:
         return Keywords()
@@ -162,16 +168,23 @@ def _checked(term: object, where: str) -> str:
     if not isinstance(term, str):
         raise TypeError(f"{where} must be a string, not {term!r}.")
     bare = unicodedata.normalize("NFC", term).strip()
-    if not bare:
-        raise ValueError(f"{where} is empty; leave it out or write a term.")
-    # isprintable() is quick, and False for some characters that may stay, too.
-    if not bare.isprintable() and any(unicodedata.category(one) in _CONTROLS for one in bare):
-        raise ValueError(f"{where} ({bare!r}) contains a control character; remove it.")
+    if not bare.isprintable():  # which is quick, and False for the joiners, too
+        if any(unicodedata.category(one) in _CONTROLS for one in bare):
+            raise ValueError(f"{where} ({bare!r}) contains a control character; remove it.")
+        bare = "".join(one for one in bare if one in _JOINERS or not _is_invisible(one))
     clean = " ".join(bare.split())
+    if not clean:
+        raise ValueError(f"{where} is empty; leave it out or write a term.")
     if len(clean) > LONGEST_TERM:
         raise ValueError(f"{where} has {len(clean)} characters; a term has at most {LONGEST_TERM}.")
     if "," in clean:
         raise ValueError(f"{where} ({clean!r}) contains a comma; give each term by itself.")
     if "<|" in clean:
         raise ValueError(f"{where} ({clean!r}) contains '<|', which marks the model's own tokens.")
+    if not clean.isalnum() and not any(unicodedata.category(one)[0] in _SIGNS for one in clean):
+        raise ValueError(f"{where} ({clean!r}) has neither a letter nor a digit; leave it out.")
     return clean
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) == _INVISIBLE

@@ -42,7 +42,8 @@ def answer_warnings(
     elif answer.way == "without_keywords":
         yield _warning(
             "without_keywords",
-            "the keywords led the decoder astray; the text was written without them.",
+            "the keywords led the decoder astray; the text was written without those that it "
+            "did not hear.",
         )
     if not answer.finished and not answer.looped:
         yield _warning(

@@ -7,14 +7,14 @@ The rule, over the words of a transcript (docs/guard.md):
 2. Another single one stays and is named in a warning: the head misses a short word at times.
 3. A text of which it has heard hardly a letter as it is written stays and is named, too.
 4. Two or more neighbouring words that it has heard and of which the text has nothing are put in as
-   they were heard, between words that it has heard as they are written.
+   they were heard, into a text and between words that it has heard as they are written.
 
 What the head has no letters for, as Japanese, is not judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from granite_mlx.ctc.greedy import N_CODE_POINTS
@@ -30,10 +30,11 @@ LEAST_LETTERS = 8
 
 LEAST_LEFT_OUT = 2
 LEAST_LEFT_OUT_LETTERS = 6
+"""What is put in: a doubled word, and one that is cut at the edge of a segment, is less."""
+
 SURE_SHARE = 0.75
-"""Words are put in between neighbours of which so much was heard as it is written; of a digit, of
-which the head hears the word, nothing is. (The least words and letters: doubled words, and those
-that are cut at the edge of a segment, stay out.)"""
+"""Of the letters of a text and of both neighbours are heard as they are written, or nothing is put
+in: in noise the head writes what nobody said. Of a digit it hears the word, and so no letter."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,9 @@ def guarded(text: str, heard: str, keywords: Sequence[str] = ()) -> Guarded:
             concerns.append(_unheard(words, goes))
     kept = {n: one for n, one in enumerate(testimonies) if n not in dropped}
     concerns += _unlike([*kept.values()])
-    missing = [one for one in omissions(text, heard) if _is_missed(one, kept)]
+    missing = []
+    if _is_sure(kept.values()):
+        missing = [one for one in omissions(text, heard) if _is_missed(one, kept)]
     concerns += [_missed(one) for one in missing]
     if dropped or missing:
         # A sort keeps the order of what has the same place.
@@ -91,8 +94,13 @@ def _is_missed(omission: Omission, kept: Mapping[int, Testimony]) -> bool:
         return False
     before = [one for n, one in kept.items() if n < omission.n_before and one.n_letters][-1:]
     after = [one for n, one in kept.items() if n >= omission.n_before and one.n_letters][:1]
-    around = before + after
-    return bool(around) and all(one.n_same >= SURE_SHARE * one.n_letters for one in around)
+    return all(_is_sure([one]) for one in before + after)
+
+
+def _is_sure(words: Collection[Testimony]) -> bool:
+    """Whether the head has heard words about as they are written."""
+    n_letters = sum(one.n_letters for one in words)
+    return n_letters > 0 and sum(one.n_same for one in words) >= SURE_SHARE * n_letters
 
 
 def _missed(omission: Omission) -> Concern:

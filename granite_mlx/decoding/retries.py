@@ -4,8 +4,8 @@ In circles: it is asked again, first without drafts, or without keywords where t
 sampled at a low temperature. Where that is of no use either, the text is what the character head
 has heard; where the head has no letters for it, the text ends where it began to repeat itself.
 
-Astray, where a list of keywords may be the cause: it is asked again without them, and the answer
-stands that is more like what the head has heard.
+Astray, where a list of keywords may be the cause: it is asked again with those of them alone that
+it had and that were heard, mostly none. The one stands that is more like what was heard.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from granite_mlx.biasing.astray import LEAST_BETTER, may_be_astray, n_unlike
+from granite_mlx.biasing.echoes import said_terms
 from granite_mlx.ctc.greedy import knows_letters, spelt
 from granite_mlx.ctc.repeats import n_times
 from granite_mlx.ctc.witness import letters
@@ -45,19 +46,21 @@ class LoopGuard:
     keywords: tuple[str, ...] = ()
 
     def watched(
-        self, question: Question, plainly: Callable[[], Question] | None = None
+        self, question: Question, plainly: Callable[[Sequence[str]], Question] | None = None
     ) -> Question:
         """The same question, whose answer is stopped where it loops, and what is asked after it.
 
-        `plainly` makes the question without keywords, where it has some.
+        `plainly` makes the question with so many keywords alone, where it has some.
         """
         watched = replace(question, said=self.n_said)
         if plainly is not None:
             return replace(
                 watched,
-                otherwise=lambda: self._without_keywords(plainly()),
+                otherwise=lambda: self._without_keywords(plainly(())),
                 instead=lambda ids: (
-                    self._without_keywords(plainly()) if self.may_be_astray(ids) else None
+                    self._without_keywords(plainly(self.said(ids)))
+                    if self.may_be_astray(ids)
+                    else None
                 ),
             )
         again = _sampled(watched)
@@ -86,6 +89,11 @@ class LoopGuard:
             return None
         return n_times(own, letters(spelt(self.labels)))
 
+    def said(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The keywords of an answer that were heard."""
+        text, heard = self.tokenizer.decode(ids), spelt(self.labels)
+        return said_terms(text, heard, self.keywords, self.task.sounds_like)
+
     def settled(self, answer: Generated, budget: int) -> Generated:
         """What stands after the last try: an answer, or what the head has heard in its place."""
         if answer.before is not None:
@@ -103,7 +111,8 @@ class LoopGuard:
             return False
         heard = spelt(self.labels)
         now, then = (
-            n_unlike(self.tokenizer.decode(one.ids), heard, self.keywords) for one in (plain, before)
+            n_unlike(self.tokenizer.decode(one.ids), heard, self.keywords)
+            for one in (plain, before)
         )
         return now + LEAST_BETTER <= then
 

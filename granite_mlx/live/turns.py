@@ -38,7 +38,8 @@ class Turns:
         self._request = request
         self._task = request.stretches[0].task
         self._work = LiveWork(request, listener)
-        self._work.assembly.warn(unsearchable(self._task, request.keywords_per_prompt))
+        n_most, boost = request.keywords_per_prompt, request.keyword_boost
+        self._work.assembly.warn(unsearchable(self._task, n_most, boost))
         self._block_frames = round(block_s * FRAMES_PER_S)
         self._splitter = self._new_splitter()
         self._turn = 0

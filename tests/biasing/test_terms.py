@@ -66,6 +66,11 @@ def test_neither_list_nor_path(wrong: Any) -> None:
         ("", "empty"),
         ("  ", "empty"),
         ("\n", "empty"),
+        ("\u200b", "empty"),
+        (" \ufeff\u202e ", "empty"),
+        ("\u200d", "neither a letter"),
+        ("...", "neither a letter"),
+        ("- \u0301", "neither a letter"),
         ("a,b", "comma"),
         (",", "comma"),
         ("<|audio|>", r"<\|"),
@@ -92,6 +97,12 @@ def test_terms_that_are_refused(term: str, reason: str) -> None:
 )
 def test_terms_that_are_taken(term: str) -> None:
     assert read_keywords([term]).terms == (term,)
+
+
+def test_invisible_characters_are_left_out() -> None:
+    copied = ("\u202eErik\u202c", "Ka\u00adthryn", "\ufeffAda \u200b Lovelace")
+    assert read_keywords(copied).terms == ("Erik", "Kathryn", "Ada Lovelace")
+    assert read_keywords([("Ada", ["a\u200bda"])]).sounds_like == (("Ada", "ada"),)
 
 
 def test_invisible_joiners_belong_to_the_spelling() -> None:

@@ -1,8 +1,7 @@
 """Rows with drafts, right and wrong ones: each gets what plain greedy decoding gives it alone."""
 
-import functools
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import mlx.core as mx
@@ -74,7 +73,7 @@ PROMPTS = [prompt(n, seed=seed) for seed, n in enumerate(LENGTHS)]
 def alone(plain: GraniteDecoder) -> Alone:
     """What plain greedy decoding makes of the n-th prompt, in so many tokens at most."""
 
-    @functools.cache
+    @cache
     def alone(n: int, n_tokens: int) -> Generated:
         return generate(plain, TEXT, [PROMPTS[n]], greedy, n_tokens)[0]
 
@@ -297,3 +296,31 @@ def test_a_loop_that_is_not_asked_again_ends_there(
     assert (got.ids, got.finished, got.looped) == (wanted.ids[:4], False, True)
     assert got.log_probs is not None
     assert len(got.log_probs) == 4
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 8])
+def test_an_answer_that_has_ended_may_be_asked_otherwise(
+    plain: GraniteDecoder, alone: Alone, n_rows: int
+) -> None:
+    end = alone(1, 20).ids[7]
+    text = parse_config(changed("text_config.eos_token_id", end)).text
+    wanted = [generate(plain, text, [one], greedy, 20)[0] for one in PROMPTS]
+    judged: dict[int, tuple[int, ...]] = {}
+
+    def judge(n: int, ids: Sequence[int]) -> Question | None:
+        judged[n] = tuple(ids)
+        other = PROMPTS[(n + 1) % len(PROMPTS)]
+        return Question(other, 20, way="without_keywords") if n % 2 else None
+
+    ended = {n for n, one in enumerate(wanted) if one.finished}
+    questions = [Question(one, 20, instead=partial(judge, n)) for n, one in enumerate(PROMPTS)]
+    got = dict(answers(plain, text, questions, n_rows))
+    assert judged == {n: wanted[n].ids for n in ended}  # not what was cut off
+    for n, one in got.items():
+        if n in ended and n % 2:
+            assert one.ids == wanted[(n + 1) % len(PROMPTS)].ids
+            assert one.way == "without_keywords"
+            assert one.before == wanted[n]
+        else:
+            assert one == wanted[n]
+    assert any(n % 2 for n in ended)

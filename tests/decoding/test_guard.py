@@ -29,6 +29,38 @@ def test_a_transcript(text: str, heard: str, kept: str, expected: list[str]) -> 
     assert codes(text, heard) == (kept, expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "heard", "kept"),
+    [
+        ("He is at home.", "he is at home in geneva tonight", "He is at home. in geneva tonight"),
+        ("At home he sings.", "in geneva at home he sings", "in geneva At home he sings."),
+        ("he works at noon", "he works with lily in vienna at noon",
+         "he works with lily in vienna at noon"),
+        # One word, few letters; of digits and abbreviations it hears the words.
+        ("five four", "five five four", None),
+        ("he is here", "he is a b here", None),
+        ("I paid $25 today", "i paid twenty five dollars today", None),
+        ("It costs 3,100 francs", "it costs three thousand one hundred francs", None),
+        ("about 5 % of it", "about five percent of it", None),
+        # In noise the head writes what nobody said, and so it does beside words that it mishears.
+        ("a green chair", "q grem shar wo ne lusegi", None),
+        ("", "an a tanne a luzegi", None),
+        ("he works with Siobhan at noon", "he works with wuvone xy lusegi bo at noon", None),
+    ],
+)  # fmt: skip
+def test_words_that_the_decoder_left_out(text: str, heard: str, kept: str | None) -> None:
+    found, named = codes(text, heard)
+    assert found == (kept or text)
+    assert ("left_out_words" in named) == (kept is not None)
+
+
+def test_words_that_were_put_in_are_named() -> None:
+    (concern,) = guarded("he is at home", "he is at home in geneva tonight").concerns
+    assert concern.message == (
+        "the decoder left out 'in geneva tonight', which was put in as the encoder heard it."
+    )
+
+
 def test_a_keyword_that_nobody_said() -> None:
     text, heard = "please call Siobhan now", "please call now"
     assert codes(text, heard) == (text, ["unheard_word"])

@@ -129,3 +129,86 @@ def test_a_head_whose_letters_are_not_known_has_no_text() -> None:
 def test_what_is_heard_is_not_longer_than_the_budget() -> None:
     settled = guard("hello world").settled(looped("x"), 5)
     assert (TOKENIZER.decode(settled.ids), settled.finished) == ("hello", False)
+
+
+# Keywords that lead astray
+
+
+def listed(heard: str, *keywords: str, task: Task = TRANSCRIBE) -> LoopGuard:
+    return LoopGuard(TOKENIZER.encode(heard), task, TOKENIZER, keywords)
+
+
+def said(text: str, before: Generated | None = None) -> Generated:
+    return Generated(tuple(TOKENIZER.encode(text)), True, before=before)
+
+
+def test_a_list_is_left_away_before_anything_is_sampled() -> None:
+    asked_with: list[Sequence[str]] = []
+
+    def plainly(keywords: Sequence[str]) -> Question:
+        asked_with.append(keywords)
+        return Question(PROMPT, 50, Guess())
+
+    watched = listed("we met ada", "Ada", "Zoë").watched(Question(PROMPT, 50, Guess()), plainly)
+    assert asked_with == []  # most answers need no second prompt
+    asked, without, sampled = chain(watched)
+    assert [one.way for one in (asked, without, sampled)] == [
+        "asked", "without_keywords", "sampled",
+    ]  # fmt: skip
+    assert isinstance(without.draft, Guess)
+    assert isinstance(sampled.draft, NoDraft)
+    assert asked_with == [()]
+    assert watched.instead(TOKENIZER.encode("we met Ada")) is None
+    again = watched.instead(TOKENIZER.encode("Ada is a qqqqqq"))
+    assert again is not None
+    assert again.way == "without_keywords"
+
+
+def test_what_was_heard_of_a_list_is_asked_with_again() -> None:
+    asked_with: list[Sequence[str]] = []
+
+    def plainly(keywords: Sequence[str]) -> Question:
+        asked_with.append(tuple(keywords))
+        return Question(PROMPT, 50)
+
+    guard = listed("we met catherine in the kitchen", "Kathryn", "Reykjavik")
+    watched = guard.watched(Question(PROMPT, 50), plainly)
+    assert watched.instead(TOKENIZER.encode("we met Kathryn")) is not None
+    assert watched.instead(TOKENIZER.encode("we Reykjavik the kitchen")) is not None
+    assert asked_with == [("Kathryn",), ()]
+
+
+@pytest.mark.parametrize(
+    ("heard", "task"),
+    [
+        ("we met catherine", TO_FRENCH),
+        ("we met catherine", Task(tags="speakers")),
+        ("", TRANSCRIBE),
+    ],
+)
+def test_what_the_head_cannot_judge_is_not_asked_again(heard: str, task: Task) -> None:
+    guard = listed(heard, "Zoë", task=task)
+    assert not guard.may_be_astray(TOKENIZER.encode("qqqqqqq wwwwwww"))
+
+
+@pytest.mark.parametrize(
+    ("text", "plain", "stands"),
+    [
+        ("we met", "we met eric today", "plain"),
+        ("we met Ada", "we met eric today", "plain"),
+        ("we met Ada today", "we met Ada today", "before"),  # no better
+        ("we met \ufffd today", "we met eric today", "plain"),
+        ("we met erik tody", "we met eric today", "before"),  # hardly better
+    ],
+)
+def test_which_of_two_answers_stands(text: str, plain: str, stands: str) -> None:
+    before = said(text)
+    found = listed("we met eric today", "Ada").settled(said(plain, before), 100)
+    assert TOKENIZER.decode(found.ids) == (plain if stands == "plain" else text)
+    assert (found is before) == (stands == "before")
+
+
+def test_a_second_answer_that_loops_does_not_stand() -> None:
+    before = said("we met")
+    looping = Generated((110, 111), False, looped=True, way="sampled", before=before)
+    assert listed("we met eric today", "Ada").settled(looping, 100) is before
