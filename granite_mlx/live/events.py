@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from granite_mlx.transcript import Segment, TranscriptWarning
+from granite_mlx.transcript.characters import joined
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class Final:
 
     @property
     def text(self) -> str:
-        """The segments' text, joined by spaces."""
-        return " ".join(one.text for one in self.segments if one.text)
+        """The segments' text, joined as that of a transcript is."""
+        return joined(one.text for one in self.segments)
 
 
 @dataclass(frozen=True)

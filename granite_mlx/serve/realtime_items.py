@@ -12,6 +12,7 @@ from typing import Any
 from granite_mlx.live.events import Draft, Event, Final, TurnDone, TurnStarted, TurnStopped
 from granite_mlx.serve.realtime_messages import new_id, written
 from granite_mlx.transcript import Segment
+from granite_mlx.transcript.characters import joined
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 DRAFT = "granite.transcription.draft"
@@ -31,7 +32,7 @@ class _Item:
 
     @property
     def text(self) -> str:
-        return " ".join(one.text for one in self.finals if one.text)
+        return joined(one.text for one in self.finals)
 
     @property
     def error(self) -> Exception | None:

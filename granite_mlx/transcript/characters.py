@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from itertools import pairwise
 
 ZERO_WIDTH_JOINER = "\u200d"
@@ -36,6 +37,17 @@ def clean(text: str) -> str:
 def split(text: str) -> list[str]:
     """The parts between white space; a no-break space stays within its part."""
     return [part for piece in SPACES.split(clean(text)) if (part := piece.strip())]
+
+
+def joined(texts: Iterable[str], space: str = " ") -> str:
+    """Texts one behind the other: a space between, but not between Chinese or Japanese ones."""
+    parts: list[str] = []
+    for text in filter(None, texts):
+        if parts:
+            both_wide = is_wide(clusters(parts[-1])[-1]) and is_wide(text[0])
+            parts.append("" if both_wide else space)
+        parts.append(text)
+    return "".join(parts)
 
 
 def clusters(text: str) -> list[str]:

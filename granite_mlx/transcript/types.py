@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Literal
 
+from granite_mlx.transcript.characters import joined
 from granite_mlx.transcript.subtitle_options import SubtitleOptions
 
 Task = Literal["transcribe", "translate"]
@@ -92,8 +93,8 @@ class Transcript:
     def text(self) -> str:
         """The segments' text joined by spaces, or by nothing in Chinese and Japanese."""
         written_in = self.target_language or self.language
-        separator = "" if written_in in LANGUAGES_WITHOUT_SPACES else " "
-        return separator.join(segment.text for segment in self.segments if segment.text)
+        space = "" if written_in in LANGUAGES_WITHOUT_SPACES else " "
+        return joined((segment.text for segment in self.segments), space)
 
     @property
     def words(self) -> tuple[Word, ...]:

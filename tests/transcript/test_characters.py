@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from granite_mlx.transcript.characters import clean, clusters, split, unspaced_parts, width
+from granite_mlx.transcript.characters import clean, clusters, joined, split, unspaced_parts, width
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,18 @@ def test_white_space_divides_and_no_break_spaces_do_not() -> None:
 
 def test_what_no_file_should_hold_is_cleaned_away() -> None:
     assert clean("a\x00b\ufeffc\ud800d\x1b\n") == "abc\ufffdd\n"
+
+
+@pytest.mark.parametrize(
+    ("texts", "whole"),
+    [
+        ([], ""),
+        (["", "a", "", "b"], "a b"),
+        (["今日は", "いい天気です。", "はい"], "今日はいい天気です。はい"),
+        (["今日は", "OK", "です"], "今日は OK です"),
+        (["안녕", "하세요"], "안녕 하세요"),  # Korean has spaces
+        (["か\u3099", "が"], "か\u3099が"),
+    ],
+)
+def test_texts_are_joined_as_their_script_is_written(texts: list[str], whole: str) -> None:
+    assert joined(texts) == whole
