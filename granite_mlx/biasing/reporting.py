@@ -11,6 +11,9 @@ from granite_mlx.transcript import KeywordReport, Word
 _RUN_OR_SIGN = re.compile(r"[^\W_]+|\S")
 """Letters and digits in a row, or another character: what a term may begin with."""
 
+SHORT_TEXT = 10_000
+"""Characters in which each of many terms is looked for sooner than it is taken to pieces."""
+
 _STRETCH = re.compile(r"\S+")
 
 
@@ -29,7 +32,7 @@ def report_keywords(
     """
     if text is None:
         return tuple(KeywordReport(term, False, False) for term in terms)
-    places = dict.fromkeys(terms, ()) | places_of(text, terms)
+    places = places_of(text, terms)
     # One for each stretch between spaces: a word's text may have some.
     by_place = [word for word in words for _ in word.text.split()]
     starts = [found.start() for found in _STRETCH.finditer(text)]
@@ -45,8 +48,8 @@ def report_keywords(
         KeywordReport(
             term,
             offered is None or term in offered,
-            bool(places[term]),
-            tuple(span_s(term, place) for place in places[term]) if is_timed else None,
+            term in places,
+            tuple(span_s(term, place) for place in places.get(term, ())) if is_timed else None,
         )
         for term in terms
     )
@@ -54,6 +57,8 @@ def report_keywords(
 
 def places_of(text: str, terms: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Where the terms that a text contains stand in it as whole words."""
+    if len(text) <= SHORT_TEXT:
+        terms = (term for term in terms if term in text)
     by_beginning: dict[str, dict[int, set[str]]] = {}
     for term in terms:
         by_length = by_beginning.setdefault(_beginning(term), {})

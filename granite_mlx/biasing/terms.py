@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeGuard
 
 _COMMENT = re.compile(r"(^|\s)#.*")  # "C#" is a term
 _ALIASES = re.compile("[,;]")
@@ -87,8 +88,14 @@ def read_keywords(keywords: Iterable[object] | Path | Keywords | None) -> Keywor
             f"keywords must be a list of terms or a pathlib.Path to a file, not the string "
             f"{keywords!r}."
         )
-    entries = (_entry(one, f"keyword {place}") for place, one in enumerate(keywords, start=1))
+    entries = (
+        (one, _NO_ALIASES) if _is_plain(one) else _entry(one, f"keyword {place}")
+        for place, one in enumerate(keywords, start=1)
+    )
     return _merged(entries, "keywords")
+
+
+_NO_ALIASES: list[str] = []
 
 
 def _merged(entries: Iterable[tuple[str, list[str]]], where: str) -> Keywords:
@@ -99,15 +106,16 @@ def _merged(entries: Iterable[tuple[str, list[str]]], where: str) -> Keywords:
         if number == MOST_TERMS:
             raise ValueError(f"{where}: there are more than {MOST_TERMS:,} terms; give fewer.")
         terms[term] = None
+        if not aliases:
+            continue
         new = [alias for alias in aliases if (term, alias) not in sounds_like]
         sounds_like.update(dict.fromkeys((term, alias) for alias in new))
-        if new:
-            n_aliases[term] = n_aliases.get(term, 0) + len(new)
-            if n_aliases[term] > MOST_ALIASES:
-                raise ValueError(
-                    f"{where}: {term!r} has more than {MOST_ALIASES} aliases; keep those that "
-                    "sound most different."
-                )
+        n_aliases[term] = n_aliases.get(term, 0) + len(new)
+        if n_aliases[term] > MOST_ALIASES:
+            raise ValueError(
+                f"{where}: {term!r} has more than {MOST_ALIASES} aliases; keep those that sound "
+                "most different."
+            )
     return Keywords(tuple(terms), tuple(sounds_like))
 
 
@@ -162,6 +170,11 @@ def _aliases(given: Iterable[object], where: str) -> list[str]:
                 f"an alias of {where} ({alias!r}) has no Latin letter; write how the term sounds."
             )
     return checked
+
+
+def _is_plain(term: object) -> TypeGuard[str]:
+    """Whether a term needs no closer look, as most of a long list."""
+    return isinstance(term, str) and term.isascii() and term.isalnum() and len(term) <= LONGEST_TERM
 
 
 def _checked(term: object, where: str) -> str:

@@ -30,20 +30,21 @@ def test_text_of_nothing_is_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "target", "text"),
+    ("language", "target", "texts", "text"),
     [
-        ("ja", None, "おはよう世界"),
-        ("en", "zh", "おはよう世界"),
-        ("ja", "en", "おはよう 世界"),
-        (None, None, "おはよう 世界"),
+        ("ja", None, ("おはよう", "世界"), "おはよう世界"),
+        ("ja", None, ("おはよう", "OK"), "おはようOK"),
+        ("en", "zh", ("你好", "世界"), "你好世界"),
+        (None, None, ("おはよう", "世界"), "おはよう世界"),  # two languages, say
+        (None, None, ("おはよう", "OK"), "おはよう OK"),
+        ("ja", "en", ("good", "morning"), "good morning"),
     ],
 )
 def test_chinese_and_japanese_are_joined_without_spaces(
-    language: str | None, target: str | None, text: str
+    language: str | None, target: str | None, texts: tuple[str, str], text: str
 ) -> None:
-    t = transcript(
-        Segment(0, 1, "おはよう"), Segment(1, 2, "世界"), language=language, target=target
-    )
+    first, second = texts
+    t = transcript(Segment(0, 1, first), Segment(1, 2, second), language=language, target=target)
     assert t.text == text
 
 
