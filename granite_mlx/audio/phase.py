@@ -34,8 +34,11 @@ LEAST_SHARE = 0.5
 FAINTEST = 1e-7
 """The mean square, -70 dB of full scale, below which speech is not heard anyway."""
 
-FAINTEST_DB = 30.0
-"""What is so far below the loudest window so far is a pause."""
+FAINTEST_DB = 20.0
+"""What is so far below the loudest window before it is a pause."""
+
+FORGOTTEN_DB = 0.5
+"""So much softer the loudest window counts with each later one: a bang is no measure for long."""
 
 _COARSE_HZ = 8_000
 _LOWEST_HZ = 125.0
@@ -82,30 +85,33 @@ class PhaseWatch:
 
     def found(self) -> OutOfPhase | None:
         """What was found so far, if anything."""
-        is_lost = self._is_lost(self._rest)
+        _, is_lost = self._heard(self._rest)
         return self._with(len(self._rest)) if is_lost else self._found
 
     def _judge(self, window: Frames) -> None:
-        is_lost = self._is_lost(window)
+        square, is_lost = self._heard(window)
         if is_lost:
             self._found = self._with(len(window))
         if is_lost is not None:
             self._goes_on = is_lost
+        self._loudest = max(square, self._loudest * 10 ** (-FORGOTTEN_DB / 10))
         self._n_judged += len(window)
 
-    def _is_lost(self, window: Frames) -> bool | None:
-        """Whether the channels cancel each other out; None where nothing sounds."""
-        # Values that are no sound are found elsewhere, and compare as False here.
+    def _heard(self, window: Frames) -> tuple[float, bool | None]:
+        """The loudest channel's mean square, and whether the channels cancel each other out.
+
+        None where nothing sounds.
+        """
+        # Values that are no sound end the reading at the next step.
         with np.errstate(all="ignore"):
             found = _spectra(window, self._rate)
             if found is None:
-                return None
+                return 0.0, None
             spectra, power_to_square = found
-            loudest = float(_power(spectra, (0, 2)).max()) * power_to_square
-            self._loudest = max(self._loudest, loudest)
-            if not loudest >= max(FAINTEST, self._loudest * 10 ** (-FAINTEST_DB / 10)):
-                return None
-            return is_cancelled(spectra)
+            square = float(_power(spectra, (0, 2)).max()) * power_to_square
+            if not square >= max(FAINTEST, self._loudest * 10 ** (-FAINTEST_DB / 10)):
+                return square, None
+            return square, is_cancelled(spectra)
 
     def _with(self, n_frames: int) -> OutOfPhase:
         """And a window of so many frames from here on."""
