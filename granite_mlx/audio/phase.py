@@ -1,13 +1,14 @@
 """Channels on their way into their mean -> where they cancel each other out there.
 
 Each half second is judged by itself, from the power of its short spectra between 125 Hz and 4 kHz:
-there speech is, and no direct voltage. Memory holds one such window.
+there speech is, and no direct voltage. Memory holds sums over one such window.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Frames: TypeAlias = NDArray[np.float32]  # (n_frames, n_channels)
-    Spectra: TypeAlias = NDArray[np.complexfloating]  # (n_windows, n_channels, n_bins)
+    Spectra: TypeAlias = NDArray[np.complexfloating]  # (n_spectra, n_channels, n_bins)
 
-WINDOW_S = 0.5
-"""How much is judged at once."""
+N_SPECTRA = 16
+"""Spectra of 1/32 s that are judged at once."""
 
 INAUDIBLE_DB = 45.0
 """So far below the loudest channel the mean is no longer heard (docs/long-recordings.md)."""
@@ -40,10 +41,11 @@ FAINTEST_DB = 20.0
 FORGOTTEN_DB = 0.5
 """So much softer the loudest window counts with each later one: a bang is no measure for long."""
 
+_SPECTRA_PER_S = 32
 _COARSE_HZ = 8_000
 _LOWEST_HZ = 125.0
-_FRAME_S = 0.032
-_FEWEST_FRAMES = 8  # of fewer, the share says nothing
+_MOST_VALUES = 1 << 17  # that are looked at together, so that many channels take little memory
+_FEWEST_SPECTRA = 8  # of fewer, the share says nothing
 
 
 @dataclass(frozen=True)
@@ -59,64 +61,138 @@ class OutOfPhase:
     total_s: float
 
 
+class Sums:
+    """What is kept of the spectra of a window: powers and products, summed over time.
+
+    What sets a channel apart is the channel less the mean: of two, half their difference.
+    """
+
+    def __init__(self) -> None:
+        self.n_spectra = 0
+        self.of_mean = 0.0
+        # Power of (n_channels,), and (n_channels, n_bins) of power and of products with the mean.
+        self.of_channels: NDArray[np.floating] = np.zeros(1, np.float32)
+        self.apart: NDArray[np.floating] = np.zeros(1, np.float32)
+        self.crossed: NDArray[np.complexfloating] = np.zeros(1, np.complex64)
+
+    def add(self, spectra: Spectra) -> None:
+        """The next (n_spectra, n_channels, n_bins)."""
+        mean = spectra.mean(axis=1, keepdims=True)
+        apart = spectra - mean
+        of_channels, of_mean = _power(spectra, (0, 2)), float(_power(mean, (0, 1, 2)))
+        crossed = np.einsum("tcf,tf->cf", apart.conj(), mean[:, 0])
+        # Not in place, since a copy may be kept.
+        self.of_channels = self.of_channels + of_channels
+        self.apart = self.apart + _power(apart, (0,))
+        self.crossed = self.crossed + crossed
+        self.of_mean += of_mean
+        self.n_spectra += len(spectra)
+
+
 class PhaseWatch:
     """Looks at all channels of a recording, block by block; `start_s` is when the first begins."""
 
     def __init__(self, rate: int, start_s: float) -> None:
         self._rate, self._start_s = rate, start_s
-        self._n_window = max(1, round(WINDOW_S * rate))
-        self._n_judged = 0
-        self._rest: Frames = np.empty((0, 0), np.float32)
+        self._n_averaged = max(1, rate // _COARSE_HZ)
+        self._n_fft = max(16, 2 * round(rate / self._n_averaged / _SPECTRA_PER_S / 2))
+        self._n_judged = 0  # of coarse frames
+        self._odd: Frames = np.empty((0, 0), np.float32)  # too few for a coarse one
+        self._rest: Frames = np.empty((0, 0), np.float32)  # coarse
+        self._sums = Sums()
         self._loudest = 0.0
         self._found: OutOfPhase | None = None
         self._goes_on = False
 
     def push(self, block: Frames) -> None:
         """The next (n_frames, n_channels)."""
-        if block.shape[1] != self._rest.shape[1]:
-            self._judge(self._rest)
-            rest = block
-        else:
-            rest = np.concatenate([self._rest, block])
-        while len(rest) >= self._n_window:
-            self._judge(rest[: self._n_window])
-            rest = rest[self._n_window :]
-        self._rest = rest.copy()
+        # Values that are no sound end the reading at the step after this one.
+        with np.errstate(all="ignore"):
+            self._push(block)
+
+    def _push(self, block: Frames) -> None:
+        n_channels = block.shape[1]
+        if n_channels != self._odd.shape[1]:
+            self._judge(self._with_rest())
+            self._n_judged += len(self._rest) % self._n_fft
+            self._odd = self._rest = np.empty((0, n_channels), np.float32)
+        self._rest = np.concatenate([self._rest, self._coarse(block)])
+        n_together = max(1, min(N_SPECTRA, _MOST_VALUES // (n_channels * self._n_fft)))
+        while (n := min(n_together, N_SPECTRA - self._sums.n_spectra)) <= self._n_waiting:
+            self._sums.add(self._spectra(self._rest[: n * self._n_fft]))
+            self._rest = self._rest[n * self._n_fft :]
+            if self._sums.n_spectra == N_SPECTRA:
+                self._judge(self._sums)
 
     def found(self) -> OutOfPhase | None:
         """What was found so far, if anything."""
-        _, is_lost = self._heard(self._rest)
-        return self._with(len(self._rest)) if is_lost else self._found
+        with np.errstate(all="ignore"):
+            sums = self._with_rest()
+            _, is_lost = self._heard(sums)
+        return self._with(sums.n_spectra) if is_lost else self._found
 
-    def _judge(self, window: Frames) -> None:
-        square, is_lost = self._heard(window)
+    @property
+    def _n_waiting(self) -> int:
+        return len(self._rest) // self._n_fft
+
+    def _with_rest(self) -> Sums:
+        """The sums of all there is of the last window."""
+        sums = copy(self._sums)
+        if self._n_waiting:
+            sums.add(self._spectra(self._rest[: self._n_waiting * self._n_fft]))
+        return sums
+
+    def _judge(self, sums: Sums) -> None:
+        square, is_lost = self._heard(sums)
         if is_lost:
-            self._found = self._with(len(window))
+            self._found = self._with(sums.n_spectra)
         if is_lost is not None:
             self._goes_on = is_lost
         self._loudest = max(square, self._loudest * 10 ** (-FORGOTTEN_DB / 10))
-        self._n_judged += len(window)
+        self._n_judged += sums.n_spectra * self._n_fft
+        self._sums = Sums()
 
-    def _heard(self, window: Frames) -> tuple[float, bool | None]:
+    def _heard(self, sums: Sums) -> tuple[float, bool | None]:
         """The loudest channel's mean square, and whether the channels cancel each other out.
 
         None where nothing sounds.
         """
-        # Values that are no sound end the reading at the next step.
-        with np.errstate(all="ignore"):
-            found = _spectra(window, self._rate)
-            if found is None:
-                return 0.0, None
-            spectra, power_to_square = found
-            square = float(_power(spectra, (0, 2)).max()) * power_to_square
-            if not square >= max(FAINTEST, self._loudest * 10 ** (-FAINTEST_DB / 10)):
-                return square, None
-            return square, is_cancelled(spectra)
+        if not sums.n_spectra:
+            return 0.0, None
+        of_hann = float(np.square(_hann(self._n_fft)).sum())
+        square = float(sums.of_channels.max()) * 2 / (sums.n_spectra * self._n_fft * of_hann)
+        if not square >= max(FAINTEST, self._loudest * 10 ** (-FAINTEST_DB / 10)):
+            return square, None
+        return square, is_cancelled(sums)
 
-    def _with(self, n_frames: int) -> OutOfPhase:
-        """And a window of so many frames from here on."""
-        start_s = self._start_s + self._n_judged / self._rate
-        length_s = n_frames / self._rate
+    def _coarse(self, block: Frames) -> Frames:
+        """Means of frames next to each other, at 8 kHz or little more.
+
+        That costs less than resampling; what it folds down, it folds down in all channels alike,
+        and so that cancels alike.
+        """
+        n = self._n_averaged
+        n_first = min(len(block), -len(self._odd) % n)
+        first, others = np.concatenate([self._odd, block[:n_first]]), block[n_first:]
+        if len(first) % n:
+            self._odd = first
+            return others  # none
+        n_whole = len(others) // n * n
+        self._odd = others[n_whole:].copy()
+        return np.concatenate([_means(first, n), _means(others[:n_whole], n)])
+
+    def _spectra(self, coarse: Frames) -> Spectra:
+        """(n_spectra, n_channels, n_bins), from 125 Hz on."""
+        cut = coarse.reshape(-1, self._n_fft, coarse.shape[1]).swapaxes(1, 2)
+        spectra = np.fft.rfft(cut * _hann(self._n_fft), axis=-1)
+        lowest = math.ceil(_LOWEST_HZ * self._n_fft * self._n_averaged / self._rate)
+        return spectra[..., max(2, lowest) :]
+
+    def _with(self, n_spectra: int) -> OutOfPhase:
+        """And a window of so many spectra from here on."""
+        coarse_hz = self._rate / self._n_averaged
+        start_s = self._start_s + self._n_judged / coarse_hz
+        length_s = n_spectra * self._n_fft / coarse_hz
         if self._found is None:
             return OutOfPhase(start_s, start_s + length_s, 1, length_s)
         found = replace(self._found, total_s=self._found.total_s + length_s)
@@ -125,55 +201,36 @@ class PhaseWatch:
         return replace(found, end_s=start_s + length_s) if found.n_stretches == 1 else found
 
 
-def is_cancelled(spectra: Spectra) -> bool:
-    """Whether little of (n_windows, n_channels, n_bins) can be heard in the channels' mean.
+def is_cancelled(sums: Sums) -> bool:
+    """Whether little can be heard in the channels' mean.
 
     Nothing is, far below the loudest channel. Above that, softness does no harm: the features take
     the loudest sound as their measure. But what is left may be other than what was cancelled, as
-    the noise that each channel has of its own. So it is compared with what the mean would be if
-    the channels were turned round, bin by bin: a difference of loudness, delay or timbre keeps the
-    two coherent. (Carter, Knapp, Nuttall 1973, magnitude-squared coherence.)
+    the noise that each channel has of its own. So it is compared with what sets the loudest channel
+    apart, bin by bin: a difference of loudness, delay or timbre keeps the two coherent. (Carter,
+    Knapp, Nuttall 1973, magnitude-squared coherence.)
     """
-    powers = _power(spectra, (0, 2))  # (n_channels,)
-    mean = spectra.mean(axis=1)  # (n_windows, n_bins)
-    left = float(_power(mean, (0, 1)))
-    if left <= float(powers.max()) * 10 ** (-INAUDIBLE_DB / 10):
+    of_channels, left = sums.of_channels, sums.of_mean
+    loudest = int(of_channels.argmax())
+    if left <= float(of_channels[loudest]) * 10 ** (-INAUDIBLE_DB / 10):
         return True
-    unlike = float(powers.sum()) / len(powers) ** 2
-    if left >= unlike * 10 ** (-LOST_DB / 10) or len(spectra) < _FEWEST_FRAMES:
+    unlike = float(of_channels.sum()) / len(of_channels) ** 2
+    if left >= unlike * 10 ** (-LOST_DB / 10) or sums.n_spectra < _FEWEST_SPECTRA:
         return False
-    loudest = spectra[:, powers.argmax()]
-    signs = np.sign(np.einsum("tcf,tf->c", spectra, loudest.conj()).real)
-    turned = np.einsum("tcf,c->tf", spectra, signs)
-    crossed = np.abs((turned.conj() * mean).sum(axis=0)) ** 2  # (n_bins,)
-    of_turned = _power(turned, (0,))
-    coherent = np.divide(crossed, of_turned, out=np.zeros_like(crossed), where=of_turned > 0)
-    by_chance = 1 / len(spectra)  # of noise
+    apart, crossed = sums.apart[loudest], np.abs(sums.crossed[loudest]) ** 2
+    coherent = np.divide(crossed, apart, out=np.zeros_like(crossed), where=apart > 0)
+    by_chance = 1 / sums.n_spectra  # of noise
     share = (float(coherent.sum()) / left - by_chance) / (1 - by_chance)
     return share < LEAST_SHARE
 
 
-def _spectra(window: Frames, rate: int) -> tuple[Spectra, float] | None:
-    """Short spectra, and what makes the sum of their powers a mean square; None if too short.
-
-    Blocks of frames are averaged first, which costs less than resampling. What it folds down is
-    folded alike in all channels, and so cancels alike.
-    """
-    n_averaged = max(1, rate // _COARSE_HZ)
-    coarse_hz = rate / n_averaged
-    n_coarse = len(window) // n_averaged
-    n_fft = max(16, 2 * round(_FRAME_S * coarse_hz / 2))
-    if n_coarse < n_fft:
-        return None
-    n_channels = window.shape[1]
-    averaged = np.full((1, n_averaged), 1 / n_averaged, np.float32)
-    coarse = averaged @ window[: n_coarse * n_averaged].reshape(n_coarse, n_averaged, n_channels)
-    hann = _hann(n_fft)
-    n_frames = n_coarse // n_fft
-    frames = coarse[: n_frames * n_fft, 0].reshape(n_frames, n_fft, n_channels).swapaxes(1, 2)
-    spectra = np.fft.rfft(frames * hann, axis=-1)
-    lowest = max(2, math.ceil(_LOWEST_HZ * n_fft / coarse_hz))
-    return spectra[..., lowest:], 2 / (n_frames * n_fft * float(np.square(hann).sum()))
+def _means(frames: Frames, n: int) -> Frames:
+    """Of each n frames: (n_means * n, n_channels) -> (n_means, n_channels)."""
+    if n == 1:
+        return frames
+    shares = np.full((1, n), 1 / n, np.float32)
+    means: Frames = (shares @ frames.reshape(-1, n, frames.shape[1]))[:, 0]
+    return means
 
 
 @functools.cache
