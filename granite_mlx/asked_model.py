@@ -22,7 +22,7 @@ from granite_mlx.options import Channels, checked_boost, checked_channels, whole
 from granite_mlx.ranges import Range, stretches
 from granite_mlx.request import Request
 from granite_mlx.segments.limits import SegmentLimits
-from granite_mlx.transcript import Segment, Transcript
+from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 
 
 class AskedModel(LoadedModel):
@@ -70,10 +70,16 @@ class AskedModel(LoadedModel):
             raise result
         return result
 
-    def _segments(self, request: Request, n_rows: int) -> Generator[Segment, None, None]:
+    def _segments(
+        self, request: Request, n_rows: int, on_warning: Callable[[TranscriptWarning], None]
+    ) -> Generator[Segment, None, None]:
         """The same, one after the other; the first one comes alone, since somebody waits."""
         with closing(self._heard([request], n_rows, 1)) as heard:
-            for listening, final in heard:  # noqa: B007  # the last one is looked at below
+            for listening, final in heard:
+                if listening.is_complete and listening.error is None:
+                    listening.assembly.conclude()
+                for warning in listening.assembly.new_warnings():
+                    on_warning(warning)
                 yield from final
         error = listening.error or listening.reading.damage
         if error is not None:

@@ -50,6 +50,7 @@ class Assembly:
         self._held: dict[int, tuple[Spoken, Segments]] = {}  # by channel: the next piece overlaps
         self._waiting: list[Segment] = []
         self._final: list[Segment] = []
+        self._n_told = 0  # of the warnings
 
     def warn(self, warning: TranscriptWarning | None) -> None:
         """Something about the whole recording, if there is anything; once."""
@@ -116,29 +117,41 @@ class Assembly:
             self._release(channel)
         return self.ready()
 
-    def transcript(self, model_id: str) -> Transcript:
-        """All of it, once everything was given."""
-        reading, request = self._reading, self._request
-        segments = tuple(self._final)
+    def new_warnings(self) -> tuple[TranscriptWarning, ...]:
+        """Those that were not told before."""
+        new = tuple(self.warnings[self._n_told :])
+        self._n_told = len(self.warnings)
+        return new
+
+    def conclude(self) -> None:
+        """Warn of what concerns the whole recording, once everything was given."""
+        reading, part = self._reading, self._request.part
         duration_s = reading.n_samples / SAMPLE_RATE
         self.warn(reading.out_of_phase)
-        warnings = list(self.warnings)
-        was_asked = self.n_heard > 0 or bool(self.failures)
-        if reading.damage is None and request.part.end_s is None:
-            warnings += _unused(request, duration_s)
         if reading.damage is not None:
-            warnings.append(
-                TranscriptWarning(
-                    "damaged", str(reading.damage), request.part.start_s + duration_s, None
-                )
-            )
-        if not was_asked and reading.quiet is not None:
-            warnings.append(reading.quiet)
-        elif not segments and not self.failures:
-            warnings.append(TranscriptWarning("no_speech", "no speech was heard.", None, None))
+            message = str(reading.damage)
+            self.warn(TranscriptWarning("damaged", message, part.start_s + duration_s, None))
+        elif part.end_s is None:
+            for unused in _unused(self._request, duration_s):
+                self.warn(unused)
+        if not self._was_asked and reading.quiet is not None:
+            self.warn(reading.quiet)
+        elif not self._final and not self.failures:
+            self.warn(TranscriptWarning("no_speech", "no speech was heard.", None, None))
+
+    def transcript(self, model_id: str) -> Transcript:
+        """All of it, once everything was given."""
+        self.conclude()
+        segments = tuple(self._final) if self._was_asked else None
+        duration_s = self._reading.n_samples / SAMPLE_RATE
         return transcript_of(
-            request, model_id, duration_s, segments if was_asked else None, warnings, self.offered
+            self._request, model_id, duration_s, segments, self.warnings, self.offered
         )
+
+    @property
+    def _was_asked(self) -> bool:
+        """Whether there was anything to ask the model."""
+        return self.n_heard > 0 or bool(self.failures)
 
     def _at_s(self, sample: int) -> float:
         return self._request.part.start_s + sample / SAMPLE_RATE

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from granite_mlx.audio.files import open_audio
+from granite_mlx.audio.phase import OutOfPhase
 from granite_mlx.audio.stream import SAMPLE_RATE, AudioStream
 from granite_mlx.decoding.prompts import Task
 from granite_mlx.errors import AudioError
@@ -98,21 +99,18 @@ class Reading:
     @property
     def out_of_phase(self) -> TranscriptWarning | None:
         """Where little is left of the channels once they are mixed."""
-        if self._stream is None or not self._stream.is_out_of_phase:
-            return None
-        return TranscriptWarning(
-            "out_of_phase",
-            "the channels cancel each other out when they are mixed; "
-            "listen to them with channels='separate' (--channels separate).",
-            None,
-            None,
-        )
+        found = None if self._stream is None else self._stream.out_of_phase
+        return None if found is None else cancelling(found)
 
     @property
     def quiet(self) -> TranscriptWarning | None:
         """Why nothing could be heard, where that is so."""
         n_shown = min(self.n_samples, SAMPLE_RATE)
-        return silence(np.resize(self._loudest, n_shown))
+        found = silence(np.resize(self._loudest, n_shown))
+        if found is None or found.code != "silence" or self.out_of_phase is None:
+            return found
+        message = "the mix of the channels is silent, since they cancel each other out."
+        return replace(found, message=message)
 
     def _read(self, block: np.ndarray) -> Iterator[Spoken]:
         """The pieces that one block (n, n_channels) completes."""
@@ -141,6 +139,20 @@ class Reading:
 def may_hold_words(piece: Piece) -> bool:
     """Whether a piece is worth asking about: neither silence nor a beep."""
     return silence(piece.samples) is None and (piece.overlaps or not is_tone(piece.samples))
+
+
+def cancelling(found: OutOfPhase) -> TranscriptWarning:
+    """What is told of channels that cancel each other out; its times are the first stretch's."""
+    span = f"from {found.start_s:.1f} s to {found.end_s:.1f} s"
+    if found.n_stretches > 1:
+        span = f"for {found.total_s:.1f} s in {found.n_stretches} stretches, the first {span}"
+    return TranscriptWarning(
+        "out_of_phase",
+        f"the channels cancel each other out when they are mixed, {span}: listen to them with "
+        "channels='separate' (--channels separate), which gives the text once for each channel.",
+        found.start_s,
+        found.end_s,
+    )
 
 
 class _Channel:

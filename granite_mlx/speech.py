@@ -27,7 +27,7 @@ from granite_mlx.options import BATCH_SIZE, Channels, Guard, checked_batch_size,
 from granite_mlx.ranges import Range
 from granite_mlx.request import SharedProgress, silence, transcription, translation
 from granite_mlx.segments.limits import SegmentLimits
-from granite_mlx.transcript import Segment, Transcript
+from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 
 
 class GraniteSpeech(LiveModel):
@@ -153,12 +153,22 @@ class GraniteSpeech(LiveModel):
         batch_size: int = BATCH_SIZE,
         cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
+        on_warning: Callable[[TranscriptWarning], None] | None = None,
     ) -> Generator[Segment, None, None]:
         """The segments of `transcribe`, or of `translate` where `to` is given, as they come.
 
         Each is final. Options and errors are those of the two; options are checked at once, and
         the recording is opened when the first segment is asked for. Damage behind a complete
         segment raises AudioError behind the last one.
+
+        Args:
+            on_warning: called with each of the warnings that the transcript would hold: those
+                about a segment before it is given or together with later ones, those about the
+                whole recording, as `out_of_phase`, at its end. It runs where the next segment is
+                waited for (of `stream_async`, on a thread of its pool); what it raises, the
+                caller gets. Without it they are not told.
+
+        The other arguments are those of the two.
         """
         if to is None:
             task = transcription(keywords, language, punctuate, speakers, word_times)
@@ -170,7 +180,8 @@ class GraniteSpeech(LiveModel):
             max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
             word_times == "aligned", is_guarded(guard), keyword_boost,
         )  # fmt: skip
-        return self._segments(request, checked_batch_size(batch_size))
+        tell = on_warning or (lambda warning: None)
+        return self._segments(request, checked_batch_size(batch_size), tell)
 
     def transcribe_batch(
         self,

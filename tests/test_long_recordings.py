@@ -112,6 +112,25 @@ def test_a_call_on_two_channels(
     assert order.index("channel 2") > 0
 
 
+def test_channels_that_cancel_each_other_out(
+    model: GraniteSpeech, examples: list[tuple[np.ndarray, str]]
+) -> None:
+    """What is lost is told with its time; what is only soft is heard, and nothing is told."""
+    (first, first_text), (second, second_text) = examples[:2]
+    same, gap = np.stack([first, first], axis=1), np.zeros((RATE // 2, 2), np.float32)
+
+    def heard(gain: float) -> granite_mlx.Transcript:
+        turned = np.stack([second, gain * second], axis=1)
+        return model.transcribe(np.concatenate([same, gap, turned]), sample_rate=RATE)
+
+    soft, lost = heard(-0.95), heard(-1.0)
+    assert soft.text.split() == f"{first_text} {second_text}".split()
+    assert "out_of_phase" not in {one.code for one in soft.warnings}
+    assert lost.text.split() == first_text.split()
+    (warning,) = [one for one in lost.warnings if one.code == "out_of_phase"]
+    assert warning.start_s == pytest.approx(len(first) / RATE + 0.5, abs=0.6)
+
+
 def test_a_part_of_a_recording_is_translated(
     model: GraniteSpeech, examples: list[tuple[np.ndarray, str]]
 ) -> None:

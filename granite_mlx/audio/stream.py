@@ -17,6 +17,7 @@ import numpy as np
 import soxr
 
 from granite_mlx.audio.decoders import LENGTH_TOLERANCE_S, Frames, Recording
+from granite_mlx.audio.phase import OutOfPhase, PhaseWatch
 from granite_mlx.errors import AudioError, AudioTooLongError
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ SAMPLE_RATE = 16_000
 """Samples per second that the model hears."""
 
 _LATEST_S = 1e9  # no recording is so long; a larger number, or infinity, means the same
-LOST_DB = 20.0
-"""What sounds on several channels and is so much softer in their mean goes out of phase."""
-
 _LARGEST_VALUE = 2.0**31  # the full scale of floats that somebody left in the scale of integers
 
 
@@ -75,7 +73,7 @@ class AudioStream:
         self.name = recording.name
         self.n_samples = 0  # at 16 kHz, given so far
         self._recording, self._part = recording, part
-        self._energy = np.zeros(2)  # of the mean of the channels, and the mean of theirs
+        self._phase = PhaseWatch(recording.sample_rate, part.start_s)
         self._separate, self._how_far = separate, how_far
 
     def blocks(self) -> Iterator[Samples]:
@@ -96,10 +94,9 @@ class AudioStream:
             raise AudioError(nothing_in(self.name, self._part.start_s))
 
     @property
-    def is_out_of_phase(self) -> bool:
-        """Whether the channels, as far as they were read, cancel each other out in their mean."""
-        of_mean, of_channels = self._energy
-        return bool(of_mean * 10 ** (LOST_DB / 10) < of_channels)
+    def out_of_phase(self) -> OutOfPhase | None:
+        """Where the channels, as far as they were read, cancel each other out in their mean."""
+        return self._phase.found()
 
     def _averaged(self, blocks: Iterator[Frames]) -> Iterator[Samples]:
         """The mean over the channels: (n_frames, n_channels) -> (n_frames, 1)."""
@@ -109,8 +106,8 @@ class AudioStream:
             # the thread that entered it, and a generator may be ended by another one.
             with np.errstate(invalid="ignore", over="ignore"):
                 mean = block @ np.full((n_channels, 1), 1 / n_channels, np.float32)
-                if n_channels > 1:
-                    self._energy += np.vdot(mean, mean), np.vdot(block, block) / n_channels
+            if n_channels > 1:
+                self._phase.push(block)
             yield mean
 
     def _next(self, blocks: Iterator[Samples]) -> Samples | None:

@@ -48,7 +48,6 @@ class LiveAssembly(Assembly):
         super().__init__(request, source)
         self._settled: list[Settled] = []
         self._errors: dict[int, Exception] = {}  # by identity of pieces that have not settled
-        self._n_told = 0
 
     def is_alone(self, spoken: Spoken) -> bool:
         """Never: others may follow."""
@@ -64,12 +63,6 @@ class LiveAssembly(Assembly):
         self.ready()
         given, self._settled = self._settled, []
         yield from given
-
-    def new_warnings(self) -> tuple[TranscriptWarning, ...]:
-        """Those that were not told before."""
-        new = tuple(self.warnings[self._n_told :])
-        self._n_told = len(self.warnings)
-        return new
 
     def held_text(self, until: int) -> str:
         """What was written of a piece that waits for the next one, up to a sample."""

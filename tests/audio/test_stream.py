@@ -103,17 +103,3 @@ def test_what_a_reader_raises_is_not_the_recording_s_fault() -> None:
         pytest.raises(OSError, match="disk full"),
     ):
         list(map(fail, stream.blocks()))
-
-
-@pytest.mark.parametrize(
-    ("gains", "is_out_of_phase"),
-    [([1, -1], True), ([1, -0.9], True), ([1, 1], False), ([1, 0], False), ([1], False)],
-)
-def test_channels_that_cancel_each_other_out(gains: list[float], is_out_of_phase: bool) -> None:
-    samples = sound(SAMPLE_RATE, 1.0)[:, None] * np.array(gains, np.float32)
-    with open_audio(encode("WAV", "FLOAT", samples), Part()) as stream:
-        assert len([*stream.blocks()])
-        assert stream.is_out_of_phase is is_out_of_phase
-    with open_audio(encode("WAV", "FLOAT", samples), Part(), separate=True) as stream:
-        assert len([*stream.blocks()])
-        assert not stream.is_out_of_phase

@@ -18,6 +18,7 @@ from granite_mlx import (
     Range,
     RecognitionError,
     SegmentLimits,
+    TranscriptWarning,
 )
 from granite_mlx.biasing.terms import read_keywords
 from granite_mlx.decoding.tokenizer import SpeechTokenizer
@@ -466,7 +467,46 @@ def test_progress_of_a_batch_is_told_complete_once(model: GraniteSpeech) -> None
 
 def test_channels_out_of_phase_are_told(model: GraniteSpeech) -> None:
     stereo = np.stack([LONG, -LONG], axis=1)
-    assert codes(model.transcribe(stereo, **OPTIONS)) == ["out_of_phase", "silence"]
+    transcript = model.transcribe(stereo, **OPTIONS)
+    assert codes(transcript) == ["out_of_phase", "silence"]
+    first, second = transcript.warnings
+    assert "channels='separate'" in first.message
+    assert "once for each channel" in first.message
+    assert "cancel each other out" in second.message  # the cause
     apart = model.transcribe(stereo, channels="separate", **OPTIONS)
     assert "out_of_phase" not in codes(apart)
     assert "out_of_phase" not in codes(model.transcribe(LONG, **OPTIONS))
+
+
+def test_a_part_out_of_phase_has_its_time(model: GraniteSpeech) -> None:
+    signs = np.where(np.arange(len(LONG)) < 8 * RATE, 1, -1)
+    stereo = np.stack([LONG, LONG * signs], axis=1)
+    transcript = model.transcribe(stereo, start_s=1.0, **OPTIONS)
+    assert transcript.segments
+    (warning,) = [one for one in transcript.warnings if one.code == "out_of_phase"]
+    assert warning.start_s == 8.0
+    assert warning.end_s == pytest.approx(len(LONG) / RATE, abs=0.5)
+
+
+def test_a_stream_tells_the_warnings_of_the_transcript(model: GraniteSpeech) -> None:
+    stereo = np.stack([LONG, LONG * np.where(np.arange(len(LONG)) < 8 * RATE, 1, -1)], axis=1)
+    silent, damaged = np.zeros((RATE * 3, 2)), LONG.copy()
+    damaged[11 * RATE] = np.nan
+    for audio in (stereo, silent, np.stack([LONG, -LONG], axis=1), LONG):
+        told: list[TranscriptWarning] = []
+        segments = [*model.stream(audio, on_warning=told.append, **OPTIONS)]
+        transcript = model.transcribe(audio, **OPTIONS)
+        assert told == [*transcript.warnings]
+        assert segments == [*transcript.segments]
+    told = []
+    with pytest.raises(AudioError, match="nan"):
+        list(model.stream(damaged, on_warning=told.append, **OPTIONS))
+    assert told == [*model.transcribe(damaged, **OPTIONS).warnings]
+
+
+def test_what_on_warning_raises_ends_the_stream(model: GraniteSpeech) -> None:
+    def on_warning(warning: TranscriptWarning) -> None:
+        raise RuntimeError(warning.code)
+
+    with pytest.raises(RuntimeError, match="cut_off"):
+        list(model.stream(LONG, on_warning=on_warning, **OPTIONS))
