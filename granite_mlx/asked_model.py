@@ -54,12 +54,15 @@ class AskedModel(LoadedModel):
             most = self.config.text.max_position_embeddings - 1
             max_new_tokens = whole_number("max_new_tokens", max_new_tokens, most)
         asked = stretches(task, ranges)
+        boost = checked_boost(keyword_boost)
+        if boost and not any(one.task.keywords for one in asked):
+            raise ValueError("keyword_boost has no keywords to raise; give some, or leave it out.")
         limit_s = min(self._checked_limit_s(one.task, max_new_tokens) for one in asked)
         return Request(
             audio, sample_rate, Part(*part_s), asked, new_sampler, max_new_tokens, drafts,
             (segments or self.segment_limits).within(limit_s), checked_channels(channels),
             cancel or CancelToken(), on_progress, align, guarded, self.keywords_per_prompt,
-            checked_boost(keyword_boost),
+            boost,
         )  # fmt: skip
 
     def _transcript(self, request: Request, n_rows: int) -> Transcript:

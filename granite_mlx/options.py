@@ -47,8 +47,16 @@ def checked_boost(boost: float) -> float:
     if isinstance(boost, bool) or not isinstance(boost, Real):
         raise TypeError(f"keyword_boost must be a number, not {boost!r}.")
     if not 0.0 <= boost <= HIGHEST_BOOST:
-        raise ValueError(f"keyword_boost must be from 0 to {HIGHEST_BOOST:g}, not {boost}.")
+        raise ValueError(f"keyword_boost must be from 0 to {HIGHEST_BOOST:g}, not {_short(boost)}.")
     return float(boost)
+
+
+def _short(number: Real) -> str:
+    """A number without hundreds of digits."""
+    try:
+        return f"{float(number):g}"
+    except OverflowError:
+        return "one that is too large to show"
 
 
 def checked_batch_size(batch_size: int) -> int:

@@ -55,6 +55,11 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
     if end_s is not None and end_s <= start_s:
         raise UsageError(f"--end ({end_s:g} s) must be after --start ({start_s:g} s).")
     given = read_keywords(arguments.keyword) + read_keywords(arguments.keywords_file)
+    ranges = () if arguments.ranges is None else _ranges(arguments.ranges)
+    if arguments.keyword_boost and not given.terms and not any(one.keywords for one in ranges):
+        raise UsageError(
+            "--keyword-boost has no keywords to raise; give -k or --keywords-file, or leave it out."
+        )
     return RecognitionOptions(
         keywords=given.entries() or None,
         keyword_boost=arguments.keyword_boost,
@@ -68,7 +73,7 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
         start_s=start_s,
         end_s=end_s,
         channels=arguments.channels,
-        ranges=() if arguments.ranges is None else _ranges(arguments.ranges),
+        ranges=ranges,
         batch_size=arguments.batch_size,
     )
 

@@ -70,7 +70,7 @@ class ModelAsker:
             terms += row.keywords
         return RecognitionOptions(
             keywords=terms or None,
-            keyword_boost=self._asked.keyword_boost,
+            keyword_boost=self._asked.keyword_boost if terms else 0.0,
             language=row.language,
             punctuate=self._asked.punctuate,
             temperature=0.0,

@@ -157,6 +157,9 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
     setups = setups_of(arguments)
     tokens = tokens_with(arguments.normalizer)
     source = _source(arguments, screen)
+    is_told = not arguments.without_keywords and any(row.keywords for row in source.rows)
+    if arguments.keyword_boost and not is_told:
+        raise UsageError("--keyword-boost has no keywords to raise; leave it out.")
     if any(row.target is not None for row in source.rows):
         check_sacrebleu()
     others = [run for path in arguments.compare for run in read_other_runs(path, source.rows)]

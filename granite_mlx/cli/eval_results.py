@@ -20,7 +20,7 @@ from granite_mlx.evaluate.identity import circumstances
 from granite_mlx.evaluate.journal import Journal, write_whole
 from granite_mlx.evaluate.layout import difference_lines, table
 from granite_mlx.evaluate.normalising import Tokens
-from granite_mlx.evaluate.others import Run
+from granite_mlx.evaluate.others import Run, notes_on
 from granite_mlx.evaluate.report import REPORT, report
 from granite_mlx.evaluate.rows import Source
 from granite_mlx.evaluate.scored import ScoredRun, score_run, scored_record
@@ -40,10 +40,12 @@ def deliver(
 
     screen.progress("Scoring")
     own = [Run(setup.name, _answers_of(journal, setup)) for setup in setups]
-    scored = [score_run(run, source.rows, tokens) for run in [*own, *named_apart(own, others)]]
+    compared = named_apart(own, others)
+    scored = [score_run(run, source.rows, tokens) for run in [*own, *compared]]
+    notes = [note for run in compared for note in notes_on(run, source.rows)]
     journal.finish(_records(journal, source, scored[: len(own)]))
     scored = [run for run in scored if run.scored]
-    facts = _facts(arguments, source, journal)
+    facts = _facts(arguments, source, journal) | {"notes": notes}
     summary = summarise(scored, _resampling(arguments), facts)
     data = json.dumps(summary, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     folder = arguments.output_dir
@@ -51,6 +53,8 @@ def deliver(
     page = report(summary, scored)
     write_whole(folder / REPORT, page.encode("utf-8", "backslashreplace"))
     lines = [*_lines(table(summary)), *_lines(difference_lines(summary), before="")]
+    for note in notes:
+        screen.warning(note)
     screen.result("".join(f"{line}\n" for line in [*lines, "", shown(str(folder / REPORT))]))
 
 

@@ -12,6 +12,7 @@ from granite_mlx.cli.times import seconds
 from granite_mlx.decoding.prompts import Task
 from granite_mlx.errors import GraniteError
 from granite_mlx.ranges import Range, stretches
+from granite_mlx.strict_json import TwiceError, read_json
 
 KEYS = ("start", "end", "language", "to", "keywords", "punctuate")
 
@@ -26,8 +27,8 @@ def read_ranges(path: Path) -> tuple[Range, ...]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        listed = json.loads(text, object_pairs_hook=_once)
-    except _TwiceError as error:
+        listed = read_json(text)
+    except TwiceError as error:
         raise UsageError(f"--ranges {path}: {error}") from error
     except OSError as error:
         raise UsageError(f"--ranges {path}: {error.strerror or error}.") from error
@@ -47,20 +48,6 @@ def read_ranges(path: Path) -> tuple[Range, ...]:
     except ValueError as error:
         raise UsageError(f"--ranges {path}: {error}") from error
     return tuple(found)
-
-
-class _TwiceError(ValueError):
-    """A key stands twice in an object."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, each key of which is there once."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for n, key in enumerate(keys) if key in keys[:n])
-        raise _TwiceError(f"{twice!r} stands twice in one object.")
-    return found
 
 
 def _range(given: Any) -> Range:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from granite_mlx.evaluate.answers import Answer, from_record, to_record
 from granite_mlx.evaluate.errors import EvaluationError
 from granite_mlx.evaluate.rows import Row
+from granite_mlx.strict_json import TwiceError, read_json
 
 SETTINGS, UTTERANCES = "settings.json", "utterances.jsonl"
 VERSION = 1
@@ -132,8 +133,8 @@ def write_whole(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The objects in a file of JSON lines.
+def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The objects in a file of JSON lines, with the number of their line.
 
     Raises:
         EvaluationError: it cannot be read, or a line is no object; the message names it.
@@ -147,14 +148,16 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = read_json(line)
+        except TwiceError as error:
+            raise EvaluationError(f"{path}, line {number}: {error}") from error
         except (ValueError, RecursionError) as error:
             raise EvaluationError(
                 f"{path}, line {number}, is no JSON in UTF-8 ({error})."
             ) from error
         if not isinstance(record, dict):
             raise EvaluationError(f"{path}, line {number}, is no object.")
-        records.append(record)
+        records.append((number, record))
     return records
 
 
@@ -177,7 +180,7 @@ def _locked(path: Path) -> BinaryIO:
 
 def _read_answers(path: Path) -> dict[Key, Answer]:
     answers = {}
-    for number, record in enumerate(read_records(path), start=1):
+    for number, record in read_records(path):
         try:
             answer = from_record(record)
         except (TypeError, ValueError) as error:

@@ -65,6 +65,7 @@ def _cells(language: str, figures: Figures) -> dict[str, str]:
         "language": language,
         "utterances": str(figures["n_utterances"]),
         "failed": str(figures["n_failed"] or ""),
+        "missing": str(figures["n_missing"] or ""),
         "WER %": _number(figures["wer"]),
         "95 % of draws": bounds(figures["wer_interval"]),
         "CER %": _number(figures["cer"]),

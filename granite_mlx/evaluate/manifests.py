@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from granite_mlx.evaluate.errors import EvaluationError
 from granite_mlx.evaluate.rows import Row, make_row
+from granite_mlx.strict_json import TwiceError, read_json
 
 JSON_LINES = (".jsonl", ".ndjson")
 TABLES = {".csv": ",", ".tsv": "\t"}
@@ -24,6 +24,9 @@ BETWEEN_KEYWORDS = ";"
 """In a table, where a cell is one text."""
 
 EXAMPLE = '{"audio": "a.wav", "text": "what is said"}'
+
+LONGEST_ID = 500
+SHOWN_CHARACTERS = 40
 
 Record = Mapping[str, Any]
 
@@ -66,7 +69,9 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Record]]:
             continue
         where = f"{path}, line {number}"
         try:
-            record = json.loads(line)
+            record = read_json(line)
+        except TwiceError as error:
+            raise EvaluationError(f"{where}: {error}") from error
         except (ValueError, RecursionError) as error:
             raise EvaluationError(
                 f"{where}, is no JSON ({error}); each line must be an object such as {EXAMPLE}."
@@ -97,6 +102,10 @@ def _table(path: Path, text: str, suffix: str) -> Iterator[tuple[str, Record]]:
             continue
         if header is None:
             header = [name.strip() for name in cells]
+            for name in header:
+                if header.count(name) > 1 and (name in COLUMNS or not name):
+                    column = f"a column {name!r} twice" if name else "two columns without a name"
+                    raise EvaluationError(f"{where}, has {column}; keep one.")
         elif len(cells) != len(header):
             raise EvaluationError(
                 f"{where}, has {len(cells)} cells under {len(header)} columns; put a text with the "
@@ -125,15 +134,27 @@ def _row(path: Path, where: str, record: Record) -> Row:
         name: _text(where, name, record.get(name))
         for name in ("text", "language", "target", "target_language")
     }
-    row_id = record.get("id")
     return make_row(
-        audio if row_id is None else str(row_id),
+        _id(where, record["id"]) if record.get("id") is not None else audio,
         path.parent / Path(audio).expanduser(),
         audio,
         where,
         keywords=_keywords(where, record.get("keywords")),
         **texts,
     )
+
+
+def _id(where: str, value: object) -> str:
+    """A row's name, as other programs and files will have it."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str):
+        raise EvaluationError(f"{where}: id must be a text or a whole number, not {value!r}.")
+    if not text.strip() or len(text) > LONGEST_ID or not text.isprintable():
+        raise EvaluationError(
+            f"{where}: id must be 1 to {LONGEST_ID} characters that can be printed, not "
+            f"{text[:SHOWN_CHARACTERS]!r}."
+        )
+    return text
 
 
 def _text(where: str, name: str, value: object) -> str | None:

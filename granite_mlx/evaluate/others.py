@@ -17,15 +17,22 @@ TEXT_KEYS = ("hypothesis", "pred_text", "prediction")
 
 AUDIO_KEYS = ("audio", "audio_filepath")
 
+N_NAMED = 3
+"""Rows that a note names."""
+
 EXAMPLE = '{"id": "1089-134686-0000", "hypothesis": "he hoped there would be stew"}'
 
 
 @dataclass(frozen=True)
 class Run:
-    """Answers by the id of their row."""
+    """Answers by the id of their row.
+
+    `strangers` are what its other lines call their rows, which are not evaluated here.
+    """
 
     name: str
     answers: Mapping[str, Answer]
+    strangers: tuple[str, ...] = ()
 
 
 def read_other_runs(path: Path, rows: Sequence[Row]) -> list[Run]:
@@ -38,10 +45,19 @@ def read_other_runs(path: Path, rows: Sequence[Row]) -> list[Run]:
     by_name = {row.audio_name: row.id for row in rows} | {row.id: row.id for row in rows}
     name = path.name if path.is_dir() else path.stem
     runs: dict[str, dict[str, Answer]] = {}
-    for number, record in enumerate(read_records(file), start=1):
+    strangers: dict[str, dict[str, None]] = {}
+    for number, record in read_records(file):
         row_id = _row_id(record, by_name)
-        if row_id is not None and (answer := _answer(record, row_id, f"{file}, line {number}")):
-            runs.setdefault(answer.run, {})[row_id] = answer
+        if row_id is None:
+            strangers.setdefault(record.get("run") or "", {})[_called(record, number)] = None
+        elif answer := _answer(record, row_id, f"{file}, line {number}"):
+            own = runs.setdefault(answer.run, {})
+            if row_id in own and not path.is_dir():
+                raise EvaluationError(
+                    f"--compare {file}, line {number}: row {row_id!r} is there already; keep one "
+                    "line of each."
+                )
+            own[row_id] = answer
     if not runs:
         raise EvaluationError(
             f"--compare {path}: no line has a text for a row of this source, by its id or audio; "
@@ -49,8 +65,36 @@ def read_other_runs(path: Path, rows: Sequence[Row]) -> list[Run]:
         )
     several = len(runs) > 1
     return [
-        Run(f"{name}: {run}" if several and run else name, answers) for run, answers in runs.items()
+        Run(f"{name}: {run}" if several and run else name, answers, (*strangers.get(run, ()),))
+        for run, answers in runs.items()
     ]
+
+
+def notes_on(run: Run, rows: Sequence[Row]) -> list[str]:
+    """What a reader must know before comparing: rows that it lacks, lines that say nothing here."""
+    lacking = [row.id for row in rows if row.id not in run.answers]
+    notes = []
+    if lacking:
+        notes.append(
+            f"{run.name} has no text for {len(lacking)} of {len(rows)} rows ({_first(lacking)}): "
+            f"its own figures are those of the other {len(rows) - len(lacking)}, differences those "
+            "of the rows that both runs have."
+        )
+    if run.strangers:
+        notes.append(
+            f"{run.name} has {len(run.strangers)} lines about rows that are not evaluated here "
+            f"({_first(run.strangers)}); they were left out."
+        )
+    return notes
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:N_NAMED])) + (", ..." if len(names) > N_NAMED else "")
+
+
+def _called(record: Mapping[str, Any], number: int) -> str:
+    names = (record.get(key) for key in ("id", *AUDIO_KEYS))
+    return next((str(one) for one in names if isinstance(one, (str, int))), f"line {number}")
 
 
 def _row_id(record: Mapping[str, Any], by_name: Mapping[str, str]) -> str | None:

@@ -82,6 +82,7 @@ def _heading(summary: Mapping[str, Any]) -> str:
         f"<p>{source['n_rows']} rows; texts compared by the normaliser "
         f"<b>{_escaped(str(scoring['normalizer']))}</b>. Intervals hold 95 of 100 figures of "
         f"{draws['samples']} sets of utterances drawn anew (seed {draws['seed']}).</p>"
+        + "".join(f"<p><b>{_escaped(note)}</b></p>" for note in summary["notes"])
     )
 
 

@@ -167,6 +167,7 @@ def test_speakers_and_word_times_reach_the_model(
         ("transcribe x --top-p 1.1", "argument --top-p: 1.1 is not above 0"),
         ("transcribe x --seed -1", "argument --seed: -1 is not between 0"),
         ("transcribe x --keyword-boost 21", "argument --keyword-boost: 21 is not between 0 and 20"),
+        ("transcribe x --keyword-boost 2", "--keyword-boost has no keywords to raise; give -k"),
         ("transcribe x --seed 1.5", "'1.5' is not a whole number"),
         ("transcribe x --seed 18446744073709551616", "is not between 0 and 18446744073709551615"),
         ("transcribe x --max-new-tokens 0", "argument --max-new-tokens: 0 is not 1 or more"),

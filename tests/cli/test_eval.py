@@ -225,12 +225,43 @@ def test_several_models_and_a_peer(
     }
     assert found["runs"][-1]["total"]["rtfx"] is None
 
+    assert found["notes"] == []
+
     # An earlier evaluation is a run to compare with, too.
     ran = run("eval", source, "-o", tmp_path / "later", "-m", "c", "--compare", out)
     assert ran.code == 0
     assert [one["name"] for one in summary(tmp_path / "later")["runs"]] == [
         "c", *(f"out: {name}" for name in names[:-1])
     ]  # fmt: skip
+
+
+def test_what_a_peer_lacks_is_told(
+    run: Run, model: Any, manifest: Manifest, tmp_path: Path
+) -> None:
+    source = manifest(*({"text": "one two", "hears": "one too"} for _ in range(6)))
+    peer = tmp_path / "peer.jsonl"
+    lines = [{"id": "2.wav", "hypothesis": "one two"}, {"id": "4.wav", "error": "it failed"}]
+    lines += [{"id": f"other {n}", "hypothesis": "one"} for n in range(4)]
+    peer.write_text("\n\n".join(map(json.dumps, lines)))
+    out = tmp_path / "out"
+    ran = run("eval", source, "-o", out, "-m", "fake", "--compare", peer)
+    assert ran.code == 0
+    lacks, strange = summary(out)["notes"]
+    assert lacks == (
+        "peer has no text for 5 of 6 rows ('0.wav', '1.wav', '3.wav', ...): its own figures are "
+        "those of the other 1, differences those of the rows that both runs have."
+    )
+    assert strange == (
+        "peer has 4 lines about rows that are not evaluated here ('other 0', 'other 1', "
+        "'other 2', ...); they were left out."
+    )
+    assert ran.err == f"granite-mlx: warning: {lacks}\ngranite-mlx: warning: {strange}\n"
+    head, _, last, *_ = ran.out.splitlines()
+    assert last[head.index("missing") :].split()[0] == "5"
+    page = (out / "report.html").read_text()
+    assert "peer has no text for 5 of 6 rows" in page
+    (comparison,) = summary(out)["comparisons"]
+    assert comparison["n_shared"] == 1
 
 
 def test_recordings_at_once(run: Run, model: Any, manifest: Manifest, tmp_path: Path) -> None:
@@ -390,9 +421,12 @@ def test_a_line_that_is_damaged(run: Run, manifest: Manifest, tmp_path: Path) ->
     [
         (("-m", "a", "-m", "a"), "-m: the same is given twice"),
         (("--speculative", "off", "--speculative", "off"), "--speculative: the same"),
+        (("--keyword-boost", "2"), "--keyword-boost has no keywords to raise; leave it out."),
         (("--compare", "nowhere"), "nowhere cannot be read (No such file or directory)"),
         (("--compare", "empty.jsonl"), "no line has a text for a row of this source"),
         (("--compare", "other.jsonl"), "line 1, has neither hypothesis"),
+        (("--compare", "twice.jsonl"), "line 3: row '0.wav' is there already"),
+        (("--compare", "keys.jsonl"), "line 1: 'id' stands twice in one object"),
         (("-o", "empty.jsonl"), "it cannot be written (File exists)"),
         (("--normalizer", "other"), "invalid choice"),
         (("--samples", "0"), "0 is not 1 or more"),
@@ -411,6 +445,9 @@ def test_arguments_that_make_no_sense(
     monkeypatch.chdir(tmp_path)
     Path("empty.jsonl").write_text("")
     Path("other.jsonl").write_text('{"id": "0.wav", "words": 7}')
+    line = '{"id": "0.wav", "hypothesis": "one"}'
+    Path("twice.jsonl").write_text(f"{line}\n\n{line}")
+    Path("keys.jsonl").write_text('{"id": "0.wav", "id": "1.wav", "hypothesis": "one"}')
     ran = run("eval", source, "-o", "out", *arguments)
     assert (ran.code, ran.out) == (2, "")
     assert complaint in ran.err
@@ -428,7 +465,7 @@ def test_what_stands_in_texts_stays_text(run: Run, manifest: Manifest, tmp_path:
     bad = '<script>alert("1")</script> & <img src=x onerror=alert(1)>'
     rows = [
         {"text": bad, "hears": f"{bad} more", "id": bad, "language": "en"},
-        {"text": "nul \x00 lone \ud800 half", "hears": "other words", "id": "\x1b[31m\nred"},
+        {"text": "nul \x00 lone \ud800 half", "hears": "other \x1b[31m\nwords", "id": "red"},
     ]
     source, out = manifest(*rows), tmp_path / "out"
     ran = run("eval", source, "-o", out, "-m", "fake<b>", "--normalizer", "none")

@@ -43,6 +43,8 @@ class Untouched(io.BytesIO):
         ({"max_new_tokens": True}, TypeError, "max_new_tokens"),
         ({"keyword_boost": "2"}, TypeError, "keyword_boost must be a number, not '2'"),
         ({"keyword_boost": True}, TypeError, "keyword_boost must be a number, not True"),
+        ({"keyword_boost": 5}, ValueError, "keyword_boost has no keywords to raise"),
+        ({"keyword_boost": 10**5000}, ValueError, "from 0 to 20, not one that is too large"),
         ({"keyword_boost": -1}, ValueError, "keyword_boost must be from 0 to 20, not -1"),
         ({"keyword_boost": float("nan")}, ValueError, "keyword_boost must be from 0 to 20"),
         ({"guard": "some"}, ValueError, "guard must be on or off, not 'some'"),
