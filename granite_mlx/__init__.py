@@ -24,6 +24,8 @@ from granite_mlx.errors import (
 if TYPE_CHECKING:
     from granite_mlx.cancelling import CancelToken
     from granite_mlx.engine import Cancelled
+    from granite_mlx.live.events import Draft, Final, TurnDone, TurnStarted, TurnStopped
+    from granite_mlx.live.session import LiveSession
     from granite_mlx.loading import load
     from granite_mlx.ranges import Range
     from granite_mlx.segments.limits import SegmentLimits
@@ -46,10 +48,13 @@ __all__ = [
     "Cancelled",
     "CheckpointError",
     "ConversionError",
+    "Draft",
+    "Final",
     "GraniteError",
     "GraniteSpeech",
     "KeywordReport",
     "LanguageError",
+    "LiveSession",
     "Range",
     "RecognitionError",
     "Segment",
@@ -57,6 +62,9 @@ __all__ = [
     "SubtitleOptions",
     "Transcript",
     "TranscriptWarning",
+    "TurnDone",
+    "TurnStarted",
+    "TurnStopped",
     "UnsupportedModelError",
     "Word",
     "__version__",
@@ -69,6 +77,12 @@ _LAZY = {
     "Range": "granite_mlx.ranges",
     "SegmentLimits": "granite_mlx.segments.limits",
     "GraniteSpeech": "granite_mlx.speech",
+    "LiveSession": "granite_mlx.live.session",
+    "Draft": "granite_mlx.live.events",
+    "Final": "granite_mlx.live.events",
+    "TurnDone": "granite_mlx.live.events",
+    "TurnStarted": "granite_mlx.live.events",
+    "TurnStopped": "granite_mlx.live.events",
     "load": "granite_mlx.loading",
     "KeywordReport": "granite_mlx.transcript",
     "Segment": "granite_mlx.transcript",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from granite_mlx.audio.stream import SAMPLE_RATE
-from granite_mlx.errors import RecognitionError
-from granite_mlx.reading import Reading, Spoken
+from granite_mlx.errors import AudioError, RecognitionError
+from granite_mlx.reading import Spoken
 from granite_mlx.request import Request, transcript_of
 from granite_mlx.segments.joining import Seam, Span, join, join_by_times
 from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
@@ -16,10 +17,27 @@ from granite_mlx.transcript import Segment, Transcript, TranscriptWarning
 Segments = tuple[Segment, ...]
 
 
+class Source(Protocol):
+    """What there is to know of where the pieces come from: a `Reading`, or what is live."""
+
+    n_samples: int
+    n_channels: int
+    damage: AudioError | None
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fraction(self) -> float: ...
+    @property
+    def position(self) -> float: ...
+    @property
+    def quiet(self) -> TranscriptWarning | None: ...
+
+
 class Assembly:
     """Takes the segments of each piece, and gives those that are final."""
 
-    def __init__(self, request: Request, reading: Reading) -> None:
+    def __init__(self, request: Request, reading: Source) -> None:
         self.warnings: list[TranscriptWarning] = []
         self.failures: list[Exception] = []
         self.offered: set[str] = set()  # keywords that were in a prompt
@@ -150,18 +168,21 @@ class Assembly:
         if spoken.piece.joined_on:
             self._held[spoken.channel] = (spoken, segments)
         else:
-            self._wait(segments)
+            self._settle(spoken, segments)
 
     def _release(self, channel: int) -> None:
         if channel in self._held:
-            self._wait(self._held.pop(channel)[1])
+            self._settle(*self._held.pop(channel))
 
-    def _wait(self, segments: Segments) -> None:
+    def _settle(self, spoken: Spoken, segments: Segments) -> Segments:
+        """Nothing more changes these segments of a piece."""
         # Pieces that overlap have timed words in any case, since their seam needs them.
-        self._waiting += [
+        settled = tuple(
             one if self._keeps_words else replace(one, words=(), confidence=None)
             for one in segments
-        ]
+        )
+        self._waiting += settled
+        return settled
 
 
 MODEL_WIDE = frozenset({"not_punctuated", "no_speakers", "no_word_times"})

@@ -12,7 +12,7 @@ from itertools import islice
 
 import numpy as np
 
-from granite_mlx.assembly import Assembly
+from granite_mlx.assembly import Assembly, Source
 from granite_mlx.audio.stream import SAMPLE_RATE
 from granite_mlx.biasing.prompting import chooser, unsearchable
 from granite_mlx.decoding.prompts import Task, instruction, system_prompt
@@ -33,19 +33,40 @@ READ_AHEAD = 4
 Checkpoint = Callable[[], None]
 
 
-class Listening:
-    """One recording at work: what was read of it, what was heard, and how far that is."""
+class Work:
+    """Sound from one source at work: what is asked, and what was heard of it."""
+
+    reading: Source
+    assembly: Assembly
 
     def __init__(self, request: Request, listener: Listener) -> None:
         self.request = request
+        self.progress = Progress(request.on_progress)
+        self.listener = listener
+
+    def checkpoint(self) -> None:
+        """Between the steps of what MLX computes."""
+        self.listener.thread.checkpoint()
+        self.request.cancel.check()
+
+    def hear(self, samples: np.ndarray) -> Letters:
+        """What the character head hears of (n,) samples."""
+        return self.listener.thread.run(self.listener.letters, samples, self.checkpoint)
+
+
+class Listening(Work):
+    """One recording at work: what was read of it, what was heard, and how far that is."""
+
+    reading: Reading
+
+    def __init__(self, request: Request, listener: Listener) -> None:
+        super().__init__(request, listener)
         self.error: GraniteError | TypeError | ValueError | None = None
         self.is_complete = False
-        self.progress = Progress(request.on_progress)
-        self.reading = Reading(request, self._hear, self.progress)
+        self.reading = Reading(request, self.hear, self.progress)
         self.assembly = Assembly(request, self.reading)
         for stretch in request.stretches:
             self.assembly.warn(unsearchable(stretch.task, request.keywords_per_prompt))
-        self._listener = listener
 
     def pieces(self) -> Iterator[tuple[Listening, Spoken]]:
         """All pieces; what is wrong with the recording is kept in `error`."""
@@ -60,14 +81,6 @@ class Listening:
     def result(self, model_id: str) -> Transcript | GraniteError | TypeError | ValueError:
         """What there is to return, or to raise, once the recording is complete."""
         return self.error or self.assembly.transcript(model_id)
-
-    def checkpoint(self) -> None:
-        """Between the steps of what MLX computes."""
-        self._listener.thread.checkpoint()
-        self.request.cancel.check()
-
-    def _hear(self, samples: np.ndarray) -> Letters:
-        return self._listener.thread.run(self._listener.letters, samples, self.checkpoint)
 
 
 @dataclass(frozen=True)
@@ -93,16 +106,8 @@ class Listener:
         pieces = _Pieces(one for listening in listenings for one in listening.pieces())
         behind = list(listenings)
         for batch in pieces.batches(n_first, READ_AHEAD * n_rows):
-            # 2. Pieces to features, to frames, to audio tokens, to the tokens of the answers.
-            answers = self._answers(batch, n_rows)
-
-            # 3. Tokens to text, text to segments; overlapping ones are joined.
-            for (listening, spoken), answer in zip(batch, answers, strict=True):
-                if isinstance(answer, Exception):
-                    listening.assembly.miss(spoken, answer)
-                else:
-                    listening.assembly.offer(answer.task.keywords)
-                    listening.assembly.take(spoken, *self._written(listening, spoken, answer))
+            # 2., 3. Pieces to what the assembly of their recording takes.
+            self.take(batch, n_rows)
 
             # 4. What is final of the last recording; those that have no more pieces are complete.
             yield batch[-1][0], batch[-1][0].assembly.ready()
@@ -111,6 +116,19 @@ class Listener:
                 yield self._finished(behind.pop(0))
         for listening in behind:
             yield self._finished(listening)
+
+    def take(self, batch: Sequence[tuple[Work, Spoken]], n_rows: int) -> None:
+        """Write down pieces: the second and third step of `listen`."""
+        # 2. Pieces to features, to frames, to audio tokens, to the tokens of the answers.
+        answers = self._answers(batch, n_rows)
+
+        # 3. Tokens to text, text to segments; overlapping ones are joined.
+        for (listening, spoken), answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Exception):
+                listening.assembly.miss(spoken, answer)
+            else:
+                listening.assembly.offer(answer.task.keywords)
+                listening.assembly.take(spoken, *self._written(listening, spoken, answer))
 
     def _finished(self, listening: Listening) -> tuple[Listening, list[Segment]]:
         last = listening.assembly.finish()
@@ -122,7 +140,7 @@ class Listener:
         return listening, last
 
     def _answers(
-        self, batch: Sequence[tuple[Listening, Spoken]], n_rows: int
+        self, batch: Sequence[tuple[Work, Spoken]], n_rows: int
     ) -> list[Answered | Exception]:
         """The answers to a batch; where it fails, to each piece alone, or why that one failed."""
         try:
@@ -136,11 +154,11 @@ class Listener:
             alone += self._answers([one], 1)
         return alone
 
-    def _raise_if_meant(self, batch: Sequence[tuple[Listening, Spoken]], error: Exception) -> None:
+    def _raise_if_meant(self, batch: Sequence[tuple[Work, Spoken]], error: Exception) -> None:
         if any(listening.progress.raised is error for listening, _ in batch):
             raise error
 
-    def _run(self, batch: Sequence[tuple[Listening, Spoken]], n_rows: int) -> list[Answered]:
+    def _run(self, batch: Sequence[tuple[Work, Spoken]], n_rows: int) -> list[Answered]:
         def checkpoint() -> None:
             for listening in {id(one): one for one, _ in batch}.values():
                 listening.checkpoint()
@@ -172,7 +190,7 @@ class Listener:
         return self.recogniser(checkpoint).answer(askeds, n_rows)
 
     def _written(
-        self, listening: Listening, spoken: Spoken, answered: Answered
+        self, listening: Work, spoken: Spoken, answered: Answered
     ) -> tuple[tuple[Segment, ...], list[TranscriptWarning]]:
         """The third step."""
         span_s = listening.assembly.times_s(spoken)
@@ -208,7 +226,7 @@ class _Pieces:
 
 
 def _reports(
-    batch: Sequence[tuple[Listening, Spoken]],
+    batch: Sequence[tuple[Work, Spoken]],
 ) -> list[Callable[[float], None]]:
     """For each piece, what tells its recording's caller how far that is.
 
@@ -224,7 +242,7 @@ def _reports(
 class _Share:
     """The part of one recording that a batch works on."""
 
-    def __init__(self, listening: Listening) -> None:
+    def __init__(self, listening: Work) -> None:
         self.weights: list[float] = []
         self._progress = listening.progress
         self._from, self._to = listening.progress.fraction, listening.reading.fraction

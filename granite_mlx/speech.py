@@ -1,4 +1,4 @@
-"""A loaded model: transcribe, stream, translate.
+"""A loaded model: transcribe, stream, translate, listen live.
 
 The whole path from a recording to its segments is `Listener.listen` in listening.py, in numbered
 steps; here are the questions and the forms of the answer.
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from granite_mlx.audio.files import AudioSource, load_audio
-from granite_mlx.audio.stream import Part
+from granite_mlx.audio.stream import SAMPLE_RATE, Part
 from granite_mlx.biasing.terms import Entry, read_keywords
 from granite_mlx.cancelling import CancelToken
 from granite_mlx.decoding.languages import translation_pair
@@ -23,6 +23,11 @@ from granite_mlx.decoding.speculative import Speculative, draft_use
 from granite_mlx.decoding.word_times import WordTimes
 from granite_mlx.errors import GraniteError
 from granite_mlx.listening import Listening
+from granite_mlx.live.cutting import live_limits
+from granite_mlx.live.events import Event
+from granite_mlx.live.options import TurnsEnd
+from granite_mlx.live.session import LiveSession
+from granite_mlx.live.turns import turns_that_end_at
 from granite_mlx.loaded import LoadedModel
 from granite_mlx.options import (
     BATCH_SIZE,
@@ -298,6 +303,59 @@ class GraniteSpeech(LoadedModel):
             on_progress, False, is_guarded(guard), keyword_boost,
         )  # fmt: skip
         return self._transcript(request, checked_batch_size(batch_size))
+
+    def live(
+        self,
+        *,
+        to: str | None = None,
+        sample_rate: int = SAMPLE_RATE,
+        turns: TurnsEnd = "pauses",
+        keywords: Iterable[Entry] | Path | None = None,
+        language: str | None = None,
+        punctuate: bool = False,
+        speakers: bool = False,
+        word_times: WordTimes = "aligned",
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        max_new_tokens: int | None = None,
+        speculative: Speculative = "exact",
+        guard: Guard = "on",
+        segments: SegmentLimits | None = None,
+        drafts: bool = True,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> LiveSession:
+        """Listen to speech as it comes: a session that sound is fed to (docs/live.md).
+
+        Args:
+            to: translate to this language, as `translate` does; drafts are in the spoken one.
+            sample_rate: of what will be fed, in Hz.
+            turns: "pauses" ends a turn where somebody pauses; "commits" where `commit` is called.
+            segments: where to cut; None takes what suits the model, but lets a pause end a turn
+                that is shorter.
+            drafts: whether it is told what a turn seems to say before its text is final.
+            on_event: called with each event on the session's thread, in place of `ready` and
+                iteration; it should return soon.
+
+        The other arguments and errors are those of `transcribe`.
+        """
+        task = transcription(keywords, language, punctuate, speakers, word_times)
+        if to is not None:
+            task, speculative = _translation(to, language, punctuate, keywords), "off"
+        kind, cancel = turns_that_end_at(turns), CancelToken()
+        if segments is None and turns == "pauses":
+            segments = live_limits(self.segment_limits)
+        request = self._request(
+            task, b"", None, (0.0, None), (temperature, top_p, seed), max_new_tokens, speculative,
+            "mixed", (), segments, cancel, None, to is None and word_times == "aligned",
+            is_guarded(guard),
+        )  # fmt: skip
+        _ = self.network  # no session with a closed model
+        block_s = self.config.encoder.context_size / self.features.frames_per_second
+        return LiveSession(
+            kind(request, self._listener, block_s), self.model_id, sample_rate, cancel, on_event,
+            drafts,
+        )  # fmt: skip
 
     def ctc_text(
         self,

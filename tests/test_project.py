@@ -17,6 +17,12 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".caf", ".m
 
 DEMO_LIMIT_BYTES = 12_000_000
 
+USED = ("eval", "mic", "serve")
+"""Extras that the package itself imports."""
+
+NOT_BY_NAME = {"uvicorn", "websockets"}
+"""What runs the server's application."""
+
 
 @pytest.fixture(scope="module")
 def project(repository: Path) -> dict[str, Any]:
@@ -36,18 +42,17 @@ def test_dependencies_are_what_the_package_imports(
     declared = {_module_of(requirement) for requirement in project["dependencies"]}
     folders = [repository / "granite_mlx", repository / "convert"]
     imported = {name for folder in folders for name in _imported_packages(folder)}
-    of_extras = {
-        _module_of(requirement) for requirement in project["optional-dependencies"]["eval"]
-    }
+    extras = project["optional-dependencies"]
+    of_extras = {_module_of(one) for extra in USED for one in extras[extra]} - NOT_BY_NAME
     assert imported - sys.stdlib_module_names - {"granite_mlx"} == declared | of_extras
 
 
 def test_the_tests_have_the_extras_of_the_package(project: dict[str, Any]) -> None:
     extras = project["optional-dependencies"]
-    assert set(extras["eval"]) <= set(extras["dev"])
+    assert {one for extra in USED for one in extras[extra]} <= set(extras["dev"])
 
 
-@pytest.mark.parametrize("extra", ["core", "bench", "dev", "eval", "reference"])
+@pytest.mark.parametrize("extra", ["core", "bench", "dev", "eval", "mic", "reference", "serve"])
 def test_every_requirement_is_a_range_or_a_pin(extra: str, project: dict[str, Any]) -> None:
     extras = project["optional-dependencies"]
     requirements = project["dependencies"] if extra == "core" else extras[extra]

@@ -35,11 +35,13 @@ def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="a recording, a folder of them with --recursive, or - for stdin",
     )
-    _add_model_arguments(parser.add_argument_group("model"))
-    _add_speech_arguments(parser.add_argument_group("speech"))
+    add_model_arguments(parser.add_argument_group("model"))
+    speech = parser.add_argument_group("speech")
+    add_spoken_arguments(speech)
+    _add_part_arguments(speech)
     _add_decoding_arguments(parser.add_argument_group("decoding"))
-    _add_output_arguments(parser.add_argument_group("output"))
-    _add_subtitle_arguments(parser.add_argument_group("subtitles (srt and vtt)"))
+    add_output_arguments(parser.add_argument_group("output"))
+    add_subtitle_arguments(parser.add_argument_group("subtitles (srt and vtt)"))
 
 
 def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
@@ -99,6 +101,14 @@ def target(text: str) -> str:
 def spoken(text: str) -> str:
     """A language that the model hears, by code or English name -> its code."""
     return _language(text, spoken_language)
+
+
+def speed(text: str) -> float:
+    """A finite number above 0."""
+    value = _number(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
 
 
 def temperature(text: str) -> float:
@@ -177,7 +187,8 @@ def _whole_number(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from error
 
 
-def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
+def add_model_arguments(group: argparse._ArgumentGroup) -> None:
+    """Which model, and how it computes."""
     group.add_argument(
         "-m",
         "--model",
@@ -192,7 +203,8 @@ def _add_model_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_speech_arguments(group: argparse._ArgumentGroup) -> None:
+def add_spoken_arguments(group: argparse._ArgumentGroup) -> None:
+    """What is told of what is said, and how it is to be written."""
     group.add_argument(
         "-k",
         "--keyword",
@@ -224,6 +236,9 @@ def _add_speech_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--punctuate", action="store_true", help="ask for punctuation and capital letters"
     )
+
+
+def _add_part_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--start",
         metavar="TIME",
@@ -286,7 +301,8 @@ def _add_decoding_arguments(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
+def add_output_arguments(group: argparse._ArgumentGroup) -> None:
+    """Where transcripts go, and as what."""
     group.add_argument(
         "-f",
         "--output-format",
@@ -306,7 +322,8 @@ def _add_output_arguments(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--quiet", action="store_true", help="show errors only")
 
 
-def _add_subtitle_arguments(group: argparse._ArgumentGroup) -> None:
+def add_subtitle_arguments(group: argparse._ArgumentGroup) -> None:
+    """How subtitles are laid out."""
     defaults = SubtitleOptions()
     group.add_argument(
         "--max-line-width",

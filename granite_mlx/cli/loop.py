@@ -109,7 +109,7 @@ class Batch:
         self._pace.finish(job.recording, outcome.duration_s, wall_s)
         self._journal.done(job, state, outcome, wall_s)
         for warning in outcome.warnings:
-            self._screen.warning(f"{job.recording.shown_name}: {_warning_text(warning)}")
+            self._screen.warning(f"{job.recording.shown_name}: {warning_text(warning)}")
 
     def _fail(self, job: Job, state: State, error: Exception) -> None:
         self._failed.append(job.recording)
@@ -175,7 +175,8 @@ def groups_of(jobs: Sequence[Job], size: int, pace: Pace) -> list[list[Job]]:
     return groups
 
 
-def _warning_text(warning: TranscriptWarning) -> str:
+def warning_text(warning: TranscriptWarning) -> str:
+    """A warning with its times, where it has any."""
     if warning.start_s is None or warning.end_s is None:
         return warning.message
     return f"{warning.start_s:.2f}-{warning.end_s:.2f} s: {warning.message}"

@@ -12,6 +12,8 @@ from granite_mlx.options import Channels, Guard
 from granite_mlx.transcript import Transcript
 
 if TYPE_CHECKING:
+    from granite_mlx.live.options import LiveOptions
+    from granite_mlx.live.session import LiveSession
     from granite_mlx.ranges import Range
 
 BytesProgress = Callable[[int, int], None]
@@ -81,6 +83,8 @@ class SpeechModel(Protocol):
         on_result: Callable[[int, Transcript | Exception], None] | None = None,
         **options: Unpack[RecognitionOptions],
     ) -> Sequence[Transcript | Exception]: ...
+
+    def live(self, **options: Unpack[LiveOptions]) -> LiveSession: ...
 
     def close(self) -> None: ...
 

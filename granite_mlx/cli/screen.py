@@ -64,7 +64,7 @@ class Screen:
     def progress(self, message: str) -> None:
         """Replace the line of progress, if someone is watching."""
         if self._is_watched():
-            self._err.write(ERASE_LINE + _cut(one_line(message), self._columns() - 1))
+            self._err.write(ERASE_LINE + _cut(one_line(message), columns_of(self._err) - 1))
             self._err.flush()
             self._live = True
 
@@ -82,11 +82,13 @@ class Screen:
     def _is_watched(self) -> bool:
         return not self.quiet and self._err.isatty() and os.environ.get("TERM") != "dumb"
 
-    def _columns(self) -> int:
-        try:
-            return os.get_terminal_size(self._err.fileno()).columns or COLUMNS_WHEN_UNKNOWN
-        except (OSError, ValueError):
-            return COLUMNS_WHEN_UNKNOWN
+
+def columns_of(stream: TextIO) -> int:
+    """How wide a terminal is."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or COLUMNS_WHEN_UNKNOWN
+    except (OSError, ValueError):
+        return COLUMNS_WHEN_UNKNOWN
 
 
 def shown(name: str) -> str:
@@ -111,6 +113,13 @@ def _cut(line: str, n_columns: int) -> str:
         if n_left < 0:
             return line[:place]
     return line
+
+
+def last_that_fits(line: str, n_columns: int) -> str:
+    """The end of a line, behind an ellipsis where it is too long."""
+    if sum(map(_width, line)) <= n_columns:
+        return line
+    return "…" + _cut(line[::-1], n_columns - 1)[::-1]
 
 
 def _width(character: str) -> int:

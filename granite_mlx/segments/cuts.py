@@ -72,28 +72,46 @@ def first_cut(sounds: Array, limits: FrameLimits, is_end: bool) -> Cut | None:
         sounds: (n,) bool; unless `is_end`, more than the greatest length and a long pause.
         is_end: the recording ends behind these frames.
     """
+    return pause_cut(sounds, limits, is_end) or _in_a_short_gap(sounds, limits)
+
+
+def pause_cut(sounds: Array, limits: FrameLimits, is_end: bool) -> Cut | None:
+    """The same by pauses alone, which may be asked about any number of frames."""
     n = len(sounds)
     starts, ends = runs(sounds)
     if not len(starts):
         return Cut(n if is_end else max(1, n - LEAD_FRAMES))
-    start = max(0, int(starts[0]) - LEAD_FRAMES)
+    start = opening(starts)
     if start > PAD_FRAMES:
         return Cut(start)
-    gaps = [
-        (int(end), int(following))
-        for end, following in zip(ends, [*starts[1:], n], strict=True)
-        if end - start <= limits.greatest
-    ]
-    for left, right in gaps:
+    for left, right in _gaps(starts, ends, n, limits):
         wanted = limits.pause if left - start >= limits.least else limits.long_pause
         if right - left >= wanted or (is_end and right == n):
             end = min(left + min(PAD_FRAMES, (right - left + 1) // 2), start + limits.greatest)
             return Cut(end, start, end)
-    return _in_a_short_gap(gaps, start, limits)
+    return None
 
 
-def _in_a_short_gap(gaps: list[tuple[int, int]], start: int, limits: FrameLimits) -> Cut | None:
+def opening(starts: Array) -> int:
+    """Where a piece begins, from where sounds start; there has to be one."""
+    return max(0, int(starts[0]) - LEAD_FRAMES)
+
+
+def _gaps(starts: Array, ends: Array, n: int, limits: FrameLimits) -> list[tuple[int, int]]:
+    """Those that begin within the greatest length, the one at the end included."""
+    start = opening(starts)
+    return [
+        (int(end), int(following))
+        for end, following in zip(ends, [*starts[1:], n], strict=True)
+        if end - start <= limits.greatest
+    ]
+
+
+def _in_a_short_gap(sounds: Array, limits: FrameLimits) -> Cut | None:
     """A cut in the longest gap that is long enough, the last of those, rather not too late."""
+    starts, ends = runs(sounds)
+    start = opening(starts)
+    gaps = _gaps(starts, ends, len(sounds), limits)
     wide = [(right - left, (left + right) // 2) for left, right in gaps]
     for latest in (limits.latest, limits.greatest):
         inside = [

@@ -144,7 +144,7 @@ def test_speakers_and_word_times_reach_the_model(
     ("arguments", "message"),
     [
         ("", "the following arguments are required: COMMAND (try: granite-mlx --help)"),
-        ("listen x", "invalid choice: 'listen'"),
+        ("sing x", "invalid choice: 'sing'"),
         ("transcribe", "required: FILE (try: granite-mlx transcribe --help)"),
         ("transcribe x --fast --loud", "unrecognized arguments: --fast --loud (try: granite-mlx"),
         ("transcribe x --punct", "unrecognized arguments: --punct"),
