@@ -42,7 +42,11 @@ async def _written(request: Request) -> Response:
 
 
 def _as_format(body: bytes, name: str) -> bytes:
-    text = writers()[name](Transcript.from_json(body.decode("utf-8")))
+    try:
+        given = body.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError("This is not a transcript: it is not UTF-8.") from error
+    text = writers()[name](Transcript.from_json(given))
     return f"{text}\n".encode("utf-8", "backslashreplace")
 
 

@@ -89,8 +89,8 @@ function showEvent(event) {
 function finish(answer) {
   view.clear();
   record = new TranscriptRecord({ model: model ?? "", settings });
-  add(segmentsOf(answer), answer.warnings);
-  record.keywords = answer.keywords ?? [];
+  add(segmentsOf(answer), answer.granite?.warnings);
+  record.keywords = (answer.granite?.keywords ?? []).map((keyword) => ({ ...keyword, times: keyword.times ?? null }));
   record.duration_s = answer.duration ?? record.duration_s;
   tellDone();
 }
@@ -143,6 +143,7 @@ function begin(title) {
   view.clear();
   player.clear();
   part("title").textContent = title;
+  part("transcript").scrollIntoView({ block: "nearest" }); // on a narrow screen it is far below
   part("empty").hidden = true;
   for (const id of ["downloads", "legend", "warnings"]) part(id).hidden = true;
   notices.begin(clock);
@@ -165,7 +166,7 @@ function add(segments, warnings) {
 function tellDone() {
   const nWords = record.nWords;
   const words = `${nWords} ${nWords === 1 ? "word" : "words"}`;
-  notices.status(nWords ? `Done: ${words} in ${clock(record.duration_s)}` : "Done: nothing was said");
+  notices.status(nWords ? `${words}, ${clock(record.duration_s)} of sound` : "Nothing was said");
   part("downloads").hidden = false;
   const texts = record.warnings.map((warning) => warning.message);
   part("warnings").replaceChildren(...texts.map(listItem));

@@ -88,8 +88,8 @@ function wordOf({ word, text, start, end, confidence }) {
   return { start_s: start, end_s: end, text: (word ?? text).trim(), confidence: confidence ?? null };
 }
 
-function warningRecord({ code, message, start_s, end_s }) {
-  return { code, message, start_s: start_s ?? null, end_s: end_s ?? null };
+function warningRecord({ code, message, start, end }) {
+  return { code, message, start_s: start ?? null, end_s: end ?? null };
 }
 
 function countWords(text) {

@@ -43,7 +43,6 @@ export class Settings {
       ["response_format", "verbose_json"],
       ["timestamp_granularities[]", "word"],
       ["timestamp_granularities[]", "segment"],
-      ["stream", "true"],
       ...this.keywords.map((term) => ["keywords[]", term]),
     ];
     if (this.language) fields.push(["language", this.language]);
