@@ -161,7 +161,7 @@ def test_microphone(open_page, address, is_live):
     page = open_page(address)
     if not is_live:
         page.get_by_label("Show text while I speak").uncheck()
-    page.get_by_role("button", name="Record").click()
+    page.get_by_role("button", name="Record", exact=True).click()
     if is_live:
         page.wait_for_selector("#draft:visible")
         page.wait_for_selector(".word")  # final at the pause, while it still records
