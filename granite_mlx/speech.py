@@ -348,7 +348,7 @@ class GraniteSpeech(LoadedModel):
         request = self._request(
             task, b"", None, (0.0, None), (temperature, top_p, seed), max_new_tokens, speculative,
             "mixed", (), segments, cancel, None, to is None and word_times == "aligned",
-            is_guarded(guard),
+            is_guarded(guard), 0.0,
         )  # fmt: skip
         _ = self.network  # no session with a closed model
         block_s = self.config.encoder.context_size / self.features.frames_per_second

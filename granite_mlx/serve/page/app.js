@@ -101,13 +101,20 @@ async function startRecording() {
     onLevel: (level) => (part("level").value = level),
     onDraft: (text) => view.setDraft(text),
     onSegments: (segments, warnings) => add(segments, warnings),
-    onError: (error) => fail(error),
+    onError: (error) => {
+      fail(error);
+      notices.status("Recording; the text will come when you stop");
+    },
   });
+  showButtons();
+  const own = recording;
   try {
-    await recording.begin();
+    await own.begin();
+    if (recording !== own) return; // cancelled meanwhile
     notices.status(settings.isLive ? "Listening; speak now" : "Recording");
     showButtons();
   } catch (error) {
+    if (recording !== own) return;
     recording = null;
     fail(error);
     end();
@@ -125,6 +132,7 @@ async function stopRecording() {
   choose(spoken);
   if (!own.hasText) return send();
   player.load(spoken);
+  record.duration_s = own.duration_s;
   tellDone();
 }
 
@@ -193,7 +201,7 @@ function showButtons() {
   part("start").textContent = settings.isTranslation ? "Translate" : "Transcribe";
   part("start").disabled = isBusy() || !file;
   part("cancel").hidden = !isBusy();
-  part("record").disabled = stopping !== null;
+  part("record").disabled = stopping !== null || (isRecording && !recording.isOpen);
   part("record").setAttribute("aria-pressed", String(isRecording));
   part("record").lastElementChild.textContent = isRecording ? "Stop" : "Record";
   part("level").hidden = !isRecording;

@@ -21,6 +21,15 @@ export class Recording {
   // Whether the whole text has come while it was recorded; if not, the file is still to be sent.
   hasText = false;
 
+  // Whether the microphone has been granted.
+  get isOpen() {
+    return this.#capture !== null;
+  }
+
+  get duration_s() {
+    return this.#chunks.reduce((sum, chunk) => sum + chunk.length, 0) / this.#capture.rate;
+  }
+
   async begin() {
     this.#capture = await Capture.open((chunk) => this.#take(chunk));
     if (this.#isAbandoned) return this.#capture.close();
