@@ -131,6 +131,7 @@ async function stopRecording() {
   end();
   choose(spoken);
   if (!own.hasText) return send();
+  part("title").textContent = spoken.name;
   player.load(spoken);
   record.duration_s = own.duration_s;
   tellDone();

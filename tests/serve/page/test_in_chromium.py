@@ -62,7 +62,7 @@ def test_upload_listen_and_download(open_page, address, recording, tmp_path):
 
 def test_translation_and_keywords(open_page, address, recording):
     page = open_page(address)
-    page.get_by_text("Translate", exact=True).click()
+    page.get_by_role("radio", name="Translate").check()
     page.get_by_label("Spoken language").select_option("English")
     into = page.get_by_label("Translate into")
     assert into.input_value() == "fr"  # English into English cannot be chosen
