@@ -15,7 +15,7 @@ import granite_mlx
 from .small_app import small_app
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE_MS = 90_000  # for machines that have much else to do
+PATIENCE_MS = 60_000  # for machines that have much else to do
 
 
 @pytest.fixture(scope="package")

@@ -124,7 +124,7 @@ def test_keyboard_alone(open_page, address, recording):
 
     tab_to("#file")
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Space")
+        page.keyboard.press("Enter")
     chooser.value.set_files(recording)
     page.wait_for_selector("#start:enabled:focus")
     page.keyboard.press("Enter")
@@ -151,6 +151,7 @@ def test_cancel(open_page, address, tmp_path, recording):
     page.get_by_role("button", name="Transcribe").click()
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("Cancelled").wait_for()
+    page.wait_for_selector("#progress", state="hidden")
     assert page.get_by_role("alert").is_hidden()
     transcribe(page, recording)
     assert words(page) == ENGLISH
@@ -163,7 +164,6 @@ def test_microphone(open_page, address, is_live):
         page.get_by_label("Show text while I speak").uncheck()
     page.get_by_role("button", name="Record", exact=True).click()
     if is_live:
-        page.wait_for_selector("#draft:visible")
         page.wait_for_selector(".word")  # final at the pause, while it still records
     else:
         page.wait_for_timeout(5000)
@@ -173,6 +173,51 @@ def test_microphone(open_page, address, is_live):
     page.locator(".word").nth(3).click()
     page.wait_for_selector(".word[aria-current]")
     assert played_s(page) > 0.5
+
+
+def test_drafts_make_way_for_final_text(open_page, address):
+    """With a script in the server's place: a busy one makes no drafts."""
+    page = open_page(address)
+    sockets = []
+
+    def on_message(socket, message: str) -> None:
+        kind = json.loads(message)["type"]
+        if kind == "session.update":
+            socket.send(json.dumps({"type": "session.updated"}))
+        elif not sockets:
+            sockets.append(socket)
+            draft("<b>one")
+
+    def begin(socket) -> None:
+        socket.on_message(lambda message: on_message(socket, message))
+        socket.send(json.dumps({"type": "session.created"}))
+
+    def send(kind: str, **fields: object) -> None:
+        sockets[0].send(json.dumps({"type": kind, "item_id": "a", **fields}))
+
+    def draft(text: str) -> None:
+        send("granite.transcription.draft", text=text)
+
+    page.route_web_socket(re.compile("/v1/realtime"), begin)
+    page.reload()
+    page.get_by_role("button", name="Record", exact=True).click()
+    shown = page.locator("#draft")
+    shown.get_by_text("<b>one", exact=True).wait_for()
+    draft("one too")
+    shown.get_by_text("one too", exact=True).wait_for()
+    send("conversation.item.added", item={"id": "a"})
+    send("conversation.item.input_audio_transcription.delta", delta="one two")
+    shown.get_by_text("one two", exact=True).wait_for()
+    word = {"start_s": 0.2, "end_s": 0.5, "text": "one", "confidence": 0.99}
+    segment = {"start_s": 0.2, "end_s": 0.9, "text": "one two", "confidence": 0.9}
+    words_ = [word, {**word, "text": "two", "start_s": 0.6, "end_s": 0.9, "confidence": 0.3}]
+    granite = {"segments": [{**segment, "words": words_}], "warnings": []}
+    send("conversation.item.input_audio_transcription.completed", granite=granite)
+    page.wait_for_selector("#draft", state="hidden")
+    assert words(page) == "one two"
+    assert page.locator(".segments .doubtful").inner_text() == "two"
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector("#downloads:visible")
 
 
 def test_token(open_page, serve, recording):
