@@ -24,7 +24,7 @@ const player = new Player(part("player"), part("audio"), {
 const view = new TranscriptView(part("segments"), part("draft"), (time_s) => player.playFrom(time_s));
 const picker = new FilePicker(part("drop"), part("file"), { onFile: choose, onError: (text) => notices.error(text) });
 
-let model = null;
+let model = { id: "whisper-1" }; // a name that every server like OpenAI's knows
 let file = null;
 let record = null;
 let recording = null;
@@ -33,8 +33,8 @@ let stopping = null; // what cancels the work that goes on
 async function findModel() {
   try {
     const { data } = await (await request("v1/models")).json();
-    model = data[0].id;
-    part("model").textContent = model;
+    model = data[0];
+    part("model").textContent = model.id;
     part("access").hidden = true;
     notices.clearError();
   } catch (error) {
@@ -57,7 +57,7 @@ async function send() {
   begin(file.name);
   player.load(file);
   try {
-    const answer = await upload(file, settings.request(model ?? "whisper-1"), {
+    const answer = await upload(file, settings.request(model), {
       signal: stopping.signal,
       onSent: showSent,
       onEvent: (event) => showEvent(event),
@@ -88,7 +88,7 @@ function showEvent(event) {
 
 function finish(answer) {
   view.clear();
-  record = new TranscriptRecord({ model: model ?? "", settings });
+  record = new TranscriptRecord({ model: model.id, settings });
   add(segmentsOf(answer), answer.granite?.warnings);
   record.keywords = (answer.granite?.keywords ?? []).map((keyword) => ({ ...keyword, times: keyword.times ?? null }));
   record.duration_s = answer.duration ?? record.duration_s;
@@ -148,7 +148,7 @@ function cancel() {
 
 function begin(title) {
   notices.clearError();
-  record = new TranscriptRecord({ model: model ?? "", settings });
+  record = new TranscriptRecord({ model: model.id, settings });
   view.clear();
   player.clear();
   part("title").textContent = title;

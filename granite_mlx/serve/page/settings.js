@@ -37,9 +37,9 @@ export class Settings {
   }
 
   // What POST takes: OpenAI's fields, and ours for what OpenAI has none for.
-  request(model) {
+  request({ id, granite }) {
     const fields = [
-      ["model", model],
+      ["model", id],
       ["response_format", "verbose_json"],
       ["timestamp_granularities[]", "word"],
       ["timestamp_granularities[]", "segment"],
@@ -48,6 +48,7 @@ export class Settings {
     if (this.language) fields.push(["language", this.language]);
     if (this.to) fields.push(["to", this.to]);
     if (this.punctuate) fields.push(["punctuate", "true"]);
+    if (granite?.stream === "segments") fields.push(["stream", "true"]); // they come with their words
     const path = this.isTranslation ? "v1/audio/translations" : "v1/audio/transcriptions";
     return { path, fields };
   }

@@ -38,10 +38,6 @@ export class TranscriptView {
     for (const segment of segments) if (segment.text) this.#list.append(this.#segment(segment));
   }
 
-  get hasUnsureWords() {
-    return this.#list.querySelector(".unsure, .doubtful") !== null;
-  }
-
   // Marks what is said at this time of the recording; null marks nothing.
   highlight(time_s) {
     const place = time_s === null ? null : this.#placeAt(time_s);

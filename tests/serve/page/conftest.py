@@ -23,8 +23,9 @@ def serve() -> Iterator[Callable[..., str]]:
     """Starts a server -> its address."""
     running = []
 
-    def start(token: str | None = None) -> str:
-        server = uvicorn.Server(uvicorn.Config(small_app(model, token), port=0, log_level="error"))
+    def start(token: str | None = None, streams: bool = False) -> str:
+        app = small_app(model, token, streams)
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
         thread = threading.Thread(target=server.run)
         thread.start()
         running.append((server, thread))

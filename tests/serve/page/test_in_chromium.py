@@ -60,6 +60,26 @@ def test_upload_listen_and_download(open_page, address, recording, tmp_path):
     assert files["vtt"] == f"{transcript.to_vtt()}\n"
 
 
+def test_streamed(open_page, serve, tmp_path, recording, demo_checkpoint):
+    import numpy as np
+    import soundfile
+
+    english, rate = soundfile.read(recording)
+    digits, _ = soundfile.read(demo_checkpoint / "examples" / "digits.flac")
+    both = tmp_path / "both.wav"
+    soundfile.write(both, np.concatenate([english, np.zeros(3 * rate), digits]), rate)
+    page = open_page(serve(streams=True))
+    transcribe(page, both)
+    lines = page.locator("#segments .line").all_inner_texts()
+    assert lines[0] == ENGLISH
+    assert len(lines) >= 2
+    with page.expect_download() as download:
+        page.get_by_role("button", name="json", exact=True).click()
+    transcript = Transcript.from_json(Path(download.value.path()).read_text())
+    assert [segment.text for segment in transcript.segments] == lines
+    assert all(segment.words for segment in transcript.segments)
+
+
 def test_translation_and_keywords(open_page, address, recording):
     page = open_page(address)
     page.get_by_role("radio", name="Translate").check()
@@ -73,11 +93,9 @@ def test_translation_and_keywords(open_page, address, recording):
     with page.expect_download() as download:
         page.get_by_role("button", name="json", exact=True).click()
     record = json.loads(Path(download.value.path()).read_text())
-    assert (record["task"], record["language"], record["target_language"]) == (
-        "translate",
-        "en",
-        "fr",
-    )
+    asked = record["task"], record["language"], record["target_language"]
+    assert asked == ("translate", "en", "fr")
+    assert [keyword["term"] for keyword in record["keywords"]] == ["Eric", "Erik", "Siobhan"]
 
 
 def test_unsure_words_are_underlined_and_told(open_page, address, tmp_path, recording):
