@@ -5,51 +5,55 @@ Subtitles have one set of rules, ours; the page has them written here rather tha
 
 from __future__ import annotations
 
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+import asyncio
 
+from starlette.types import Receive, Scope, Send
+
+from granite_mlx.serve.connection import Connection
+from granite_mlx.serve.errors import ApiError
+from granite_mlx.serve.limits import MIB, ServerLimits
+from granite_mlx.serve.places import Places
 from granite_mlx.transcript import FORMATS, Transcript
 from granite_mlx.transcript.writers import writers
 
-LARGEST_BYTES = 64 * 2**20
-"""Of one transcript: some 20 hours of speech."""
+LARGEST_BYTES = 16 * MIB
+"""Of one transcript: more than ten hours of speech."""
+
+N_AT_ONCE = 4
+"""They are in memory."""
 
 
-def transcript_route() -> Route:
-    """The route; whether a client may ask is decided in front of it."""
-    return Route("/v1/transcripts/{format}", _written, methods=["POST"])
+class TranscriptEndpoint:
+    """The endpoint; whether a client may ask is decided in front of it."""
 
+    def __init__(self, limits: ServerLimits) -> None:
+        self._limits, self._places = limits, Places(N_AT_ONCE)
 
-async def _written(request: Request) -> Response:
-    name = request.path_params["format"]
-    if name not in FORMATS:
-        return _refused(404, f"the format {name!r} is none of {', '.join(FORMATS)}.", "format")
-    body = bytearray()
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > LARGEST_BYTES:
-                return _refused(413, f"a transcript has at most {LARGEST_BYTES} bytes.", None)
-    except ClientDisconnect:
-        return Response(status_code=400)  # nobody reads it
-    try:
-        written = await run_in_threadpool(_as_format, bytes(body), name)
-    except ValueError as error:
-        return _refused(400, str(error), None)
-    return Response(written, media_type="text/plain; charset=utf-8")
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = Connection(receive, send, self._limits)
+        name = scope["path_params"]["format"]
+        if name not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise ApiError(404, f"the format {name[:80]!r} is none of {known}.", param="format")
+        with self._places.place():
+            body = bytearray()
+            async for part in connection.body():
+                body += part
+                if len(body) > LARGEST_BYTES:
+                    raise ApiError(413, f"a transcript has at most {LARGEST_BYTES} bytes.")
+            written = await asyncio.to_thread(_as_format, bytes(body), name)
+            await connection.begin(
+                200, "text/plain; charset=utf-8", content_length=str(len(written))
+            )
+            await connection.write(written)
+            await connection.end()
 
 
 def _as_format(body: bytes, name: str) -> bytes:
     try:
-        given = body.decode()
+        text = writers()[name](Transcript.from_json(body.decode()))
     except UnicodeDecodeError as error:
-        raise ValueError("This is not a transcript: it is not UTF-8.") from error
-    text = writers()[name](Transcript.from_json(given))
+        raise ApiError(400, "This is not a transcript: it is not UTF-8.") from error
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, str(error)) from error
     return f"{text}\n".encode("utf-8", "backslashreplace")
-
-
-def _refused(status: int, message: str, param: str | None) -> Response:
-    error = {"type": "invalid_request_error", "code": None, "message": message, "param": param}
-    return JSONResponse({"error": error}, status)
