@@ -67,8 +67,9 @@ class AskedModel(LoadedModel):
         """All segments of one recording; the first one comes alone where somebody waits for it."""
         with closing(self._heard([request], n_rows, 1 if on_segment else n_rows)) as heard:
             for listening, final in heard:  # noqa: B007  # the last one is looked at below
-                for segment in final if on_segment else ():
-                    on_segment(segment)
+                if on_segment is not None:
+                    for segment in final:
+                        on_segment(segment)
         result = listening.result(self.model_id)
         if isinstance(result, Exception):
             raise result

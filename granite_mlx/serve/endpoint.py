@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from starlette.datastructures import Headers
@@ -94,7 +94,7 @@ class AudioEndpoint:
 
     async def _parts(
         self, form: Form, asked: Asked, connection: Connection
-    ) -> AsyncIterator[Segment | Transcript]:
+    ) -> AsyncGenerator[Segment | Transcript, None]:
         """Segments as they become final, and the transcript behind the last one."""
         ready: asyncio.Queue[Segment | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()

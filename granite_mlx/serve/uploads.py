@@ -55,7 +55,7 @@ class Upload:
             file = tempfile.TemporaryFile(buffering=0, dir=room.folder)  # noqa: SIM115  # see close
         except OSError as error:
             raise _no_disk() from error
-        self.file = cast(io.FileIO, file)
+        self.file: io.FileIO = file
         self.file.name = "the uploaded file"  # what messages call it
         self._looked_at_bytes = FIRST_LOOK_BYTES
 

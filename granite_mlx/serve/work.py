@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, Unpack
 
 from granite_mlx.asynchronous import awaited
 from granite_mlx.cancelling import CancelToken, TimeLimitReached
@@ -18,7 +18,7 @@ from granite_mlx.errors import (
     LanguageError,
 )
 from granite_mlx.serve.errors import ApiError, bad_field
-from granite_mlx.serve.fields import Asked
+from granite_mlx.serve.fields import Asked, Options
 from granite_mlx.serve.lengths import check_length, last_s, too_long
 from granite_mlx.serve.limits import ServerLimits
 from granite_mlx.serve.places import RETRY_AFTER_S, busy
@@ -36,7 +36,9 @@ class ServedModel(LiveModel, Protocol):
 
     def limit_requests(self, most: int | None) -> None: ...
 
-    def stream(self, audio: bytes, *, to: str | None, **options: Any) -> Iterator[Segment]: ...
+    def stream(
+        self, audio: bytes, *, to: str | None, **options: Unpack[Options]
+    ) -> Iterator[Segment]: ...
 
     async def transcribe_async(
         self, audio: BinaryIO, *, cancel: CancelToken | None, **options: Any
