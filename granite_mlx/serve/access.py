@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from granite_mlx.serve.errors import ApiError
 PROTECTED = "/v1/"
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
 POLICY_VIOLATION = 1008
+_HOST = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(?::\d*)?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,9 @@ def own_names() -> frozenset[str]:
 
 
 def _name_of(host: str) -> str:
-    """`Host` without its port."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
+    """`Host` without its port; nothing where it is no host."""
+    found = _HOST.fullmatch(host)
+    return "" if found is None else found[1].strip("[]").rstrip(".").lower()
 
 
 def _is_address(name: str) -> bool:
