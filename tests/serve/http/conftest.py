@@ -46,7 +46,7 @@ def serve(model: GraniteSpeech, folder: Path) -> Iterator[Callable[..., Address]
         return Address(listening.getsockname()[1])
 
     yield start
-    for server, thread in running:
+    for server, _ in running:
         server.should_exit = True
     for _, thread in running:
         thread.join(ENOUGH_S)

@@ -2,36 +2,35 @@
 
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import uvicorn
 
 import granite_mlx
-
-from .small_app import small_app
+from granite_mlx.serve.access import Access
+from granite_mlx.serve.app import server_app
+from granite_mlx.serve.server import Server, listening_socket
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PATIENCE_MS = 60_000  # for machines that have much else to do
 
 
 @pytest.fixture(scope="package")
-def serve() -> Iterator[Callable[..., str]]:
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """Starts a server -> its address."""
     running = []
+    folder = tmp_path_factory.mktemp("uploads")
 
-    def start(token: str | None = None, streams: bool = False) -> str:
-        app = small_app(model, token, streams)
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
-        thread = threading.Thread(target=server.run)
+    def start(token: str | None = None) -> str:
+        listening, started = listening_socket("127.0.0.1", 0), threading.Event()
+        server = Server(server_app(model, folder, Access(token)), started.set)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         running.append((server, thread))
-        while not server.started:
-            time.sleep(0.02)
-        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+        assert started.wait(PATIENCE_MS / 1000)
+        return f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
     with granite_mlx.load("demo") as model:
         yield start

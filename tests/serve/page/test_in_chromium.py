@@ -4,7 +4,9 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from granite_mlx import Transcript
 
@@ -60,15 +62,12 @@ def test_upload_listen_and_download(open_page, address, recording, tmp_path):
     assert files["vtt"] == f"{transcript.to_vtt()}\n"
 
 
-def test_streamed(open_page, serve, tmp_path, recording, demo_checkpoint):
-    import numpy as np
-    import soundfile
-
+def test_segments_appear_one_by_one(open_page, address, tmp_path, recording, demo_checkpoint):
     english, rate = soundfile.read(recording)
     digits, _ = soundfile.read(demo_checkpoint / "examples" / "digits.flac")
     both = tmp_path / "both.wav"
     soundfile.write(both, np.concatenate([english, np.zeros(3 * rate), digits]), rate)
-    page = open_page(serve(streams=True))
+    page = open_page(address)
     transcribe(page, both)
     lines = page.locator("#segments .line").all_inner_texts()
     assert lines[0] == ENGLISH
@@ -78,6 +77,19 @@ def test_streamed(open_page, serve, tmp_path, recording, demo_checkpoint):
     transcript = Transcript.from_json(Path(download.value.path()).read_text())
     assert [segment.text for segment in transcript.segments] == lines
     assert all(segment.words for segment in transcript.segments)
+
+
+def test_a_server_that_tells_no_segments(open_page, address, recording):
+    """As others of OpenAI's interface: all of the text comes at the end."""
+    page = open_page(address)
+    entry = {"data": [{"id": "demo"}]}
+    page.route("**/v1/models", lambda route: route.fulfill(json=entry))
+    page.reload()
+    page.wait_for_selector("#model:not(:empty)")
+    with page.expect_response("**/v1/audio/transcriptions") as response:
+        transcribe(page, recording)
+    assert response.value.headers["content-type"] == "application/json"
+    assert words(page) == ENGLISH
 
 
 def test_translation_and_keywords(open_page, address, recording):
@@ -99,9 +111,6 @@ def test_translation_and_keywords(open_page, address, recording):
 
 
 def test_unsure_words_are_underlined_and_told(open_page, address, tmp_path, recording):
-    import numpy as np
-    import soundfile
-
     samples, rate = soundfile.read(recording)
     noise = np.random.default_rng(0).normal(0, 0.7 * samples.std(), len(samples))
     noisy = tmp_path / "noisy.wav"
@@ -158,9 +167,6 @@ def test_keyboard_alone(open_page, address, recording):
 
 
 def test_cancel(open_page, address, tmp_path, recording):
-    import numpy as np
-    import soundfile
-
     samples, rate = soundfile.read(recording)
     long = tmp_path / "long.wav"
     soundfile.write(long, np.tile(samples, 60), rate)

@@ -4,11 +4,15 @@ from collections.abc import Iterator
 
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from granite_mlx import Segment, Transcript, Word
 from granite_mlx.serve import transcripts
-from granite_mlx.serve.transcripts import transcript_route
+from granite_mlx.serve.errors import ErrorAnswers
+from granite_mlx.serve.limits import ServerLimits
+from granite_mlx.serve.transcripts import TranscriptEndpoint
 
 WORDS = (Word(0.5, 0.9, "Zoé", 0.9), Word(1.0, 1.4, "rit", 0.4))
 TRANSCRIPT = Transcript(
@@ -18,7 +22,8 @@ TRANSCRIPT = Transcript(
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    with TestClient(Starlette(routes=[transcript_route()])) as client:
+    route = Route("/v1/transcripts/{format}", TranscriptEndpoint(ServerLimits()))
+    with TestClient(Starlette(routes=[route], middleware=[Middleware(ErrorAnswers)])) as client:
         yield client
 
 
