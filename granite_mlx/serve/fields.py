@@ -20,6 +20,7 @@ STREAMED_FORMATS = ("json", "text", "verbose_json")
 GRANULARITIES = ("segment", "word")
 LISTS = frozenset({"include", "keywords", "languages", "timestamp_granularities"})
 SHOWN_CHARACTERS = 80
+LATEST_S = 999_999.0
 
 COMMON = frozenset(
     "model language prompt response_format temperature timestamp_granularities stream keywords "
@@ -102,8 +103,8 @@ def _options(fields: _Fields, language: str | None) -> Options:
         spoken = None if language is None else spoken_language(language)
     except LanguageError as error:
         raise bad_field("language", str(error)) from error
-    start_s = fields.number("start", 0.0, math.inf) or 0.0
-    end_s = fields.number("end", 0.0, math.inf)
+    start_s = fields.number("start", 0.0, LATEST_S) or 0.0
+    end_s = fields.number("end", 0.0, LATEST_S)
     if end_s is not None and end_s <= start_s:
         raise bad_field("end", f"end must be later than start={start_s:g}, not {end_s:g}.")
     channels = fields.choice("channels", CHANNELS)
@@ -188,8 +189,9 @@ class _Fields:
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and least <= value <= most):
-            span = f"from {least:g} on" if most == math.inf else f"from {least:g} to {most:g}"
-            raise bad_field(name, f"{name} must be a number {span}, not {_shown(text)}.")
+            raise bad_field(
+                name, f"{name} must be a number from {least:g} to {most:g}, not {_shown(text)}."
+            )
         return value
 
     def switch(self, name: str) -> bool:

@@ -57,7 +57,7 @@ def check_beginning(file: BinaryIO, limit_s: float) -> None:
 
 def last_s(options: Options, limit_s: float) -> float:
     """Where to stop at the latest: a header may tell less than there is."""
-    latest_s = limit_s + TOLERANCE_S
+    latest_s = max(limit_s, options["start_s"]) + TOLERANCE_S  # behind `start_s` in any case
     return latest_s if options["end_s"] is None else min(options["end_s"], latest_s)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from granite_mlx import __version__
 from granite_mlx.options import CHANNELS, HIGHEST_BOOST
-from granite_mlx.serve.fields import FORMATS, GRANULARITIES
+from granite_mlx.serve.fields import FORMATS, GRANULARITIES, LATEST_S
 from granite_mlx.transcript import FORMATS as FILE_FORMATS
 
 Json = dict[str, Any]
@@ -77,8 +77,18 @@ FIELDS: dict[str, Json] = {
         "default": False,
         "description": "Ours: ask for punctuation and capital letters.",
     },
-    "start": {"type": "number", "minimum": 0, "description": "Ours: begin here, in seconds."},
-    "end": {"type": "number", "minimum": 0, "description": "Ours: end here, in seconds."},
+    "start": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": LATEST_S,
+        "description": "Ours: begin here, in seconds.",
+    },
+    "end": {
+        "type": "number",
+        "minimum": 0,
+        "maximum": LATEST_S,
+        "description": "Ours: end here, in seconds.",
+    },
     "channels": {
         "type": "string",
         "enum": list(CHANNELS),
