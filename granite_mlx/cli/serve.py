@@ -118,8 +118,9 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
         from granite_mlx.serve.realtime import RealtimeLimits
         from granite_mlx.serve.server import Server, allow_many_files
     except ModuleNotFoundError as error:
+        missing = (error.name or str(error)).partition(".")[0]
         raise UsageError(
-            f"serve needs {error.name}, which is not installed: pip install 'granite-mlx[serve]'."
+            f"serve needs {missing}, which is not installed: pip install 'granite-mlx[serve]'."
         ) from error
     access, limits = _access(arguments), _limits(arguments)
     realtime = RealtimeLimits(**_given(n_sessions=arguments.max_live))
