@@ -29,6 +29,7 @@ from granite_mlx.serve.names import is_known
 from granite_mlx.serve.page import page_routes
 from granite_mlx.serve.places import Places
 from granite_mlx.serve.realtime import Realtime, RealtimeLimits
+from granite_mlx.serve.stopping import Stop
 from granite_mlx.serve.transcripts import TranscriptEndpoint
 from granite_mlx.serve.uploads import Room
 from granite_mlx.serve.work import ServedModel, Work
@@ -45,17 +46,20 @@ def server_app(
 
     Args:
         folder: where uploads lie while they are worked on; nothing else is written.
+
+    What runs it may call `app.state.stop.begin()` when it ends: requests at work then end, too.
     """
     access, limits = access or Access(), limits or ServerLimits()
 
     # 1. The model: its names, and how it is asked.
     is_ours = partial(is_known, model_id=model.model_id)
-    work, places = Work(model, limits), Places(limits.n_requests)
+    stop = Stop()
+    work, places = Work(model, limits, stop), Places(limits.n_requests)
     room = Room(folder, limits.held_bytes)
 
     # 2. OpenAI's interface. Both kinds of recordings share places and room.
     transcriptions, translations = (
-        AudioEndpoint(partial(read, is_known=is_ours), work, places, room, limits)
+        AudioEndpoint(partial(read, is_known=is_ours), work, places, room, limits, stop)
         for read in (read_transcription, read_translation)
     )
     openai_routes = [
@@ -67,7 +71,7 @@ def server_app(
 
     # 3. Ours: transcripts in other formats, whether it runs, its description, the page.
     own_routes = [
-        Route("/v1/transcripts/{format}", TranscriptEndpoint(limits), methods=["POST"]),
+        Route("/v1/transcripts/{format}", TranscriptEndpoint(limits, stop), methods=["POST"]),
         Route("/health", _health),
         *document_routes(),
         *page_routes(),
@@ -81,6 +85,7 @@ def server_app(
         exception_handlers={HTTPException: _no_such_route},
     )
     app.router.redirect_slashes = False
+    app.state.stop = stop
     return app
 
 

@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Send
 
 from granite_mlx.serve.errors import ApiError, ClientGone
 from granite_mlx.serve.limits import ServerLimits
+from granite_mlx.serve.stopping import Stop
 
 T = TypeVar("T")
 
@@ -20,15 +21,15 @@ PIECE_BYTES = 1 << 16
 class Connection:
     """The two ends of an ASGI request."""
 
-    def __init__(self, receive: Receive, send: Send, limits: ServerLimits) -> None:
-        self._receive, self._send, self._limits = receive, send, limits
+    def __init__(self, receive: Receive, send: Send, limits: ServerLimits, stop: Stop) -> None:
+        self._receive, self._send, self._limits, self._stop = receive, send, limits, stop
         self._gone: asyncio.Task[None] | None = None
 
     async def body(self) -> AsyncIterator[bytes]:
         """The request's body as it comes.
 
         Raises:
-            ApiError: 408 where it comes too slowly.
+            ApiError: 408 where it comes too slowly, 503 where the server ends.
             ClientGone: it ends halfway.
         """
         limits, clock = self._limits, asyncio.get_running_loop().time
@@ -36,7 +37,7 @@ class Connection:
         more = True
         while more:
             try:
-                async with asyncio.timeout_at(min(latest_s, clock() + limits.stall_s)):
+                async with self._stop.until(min(latest_s, clock() + limits.stall_s)):
                     message = await self._receive()
             except TimeoutError as error:
                 raise ApiError(

@@ -18,6 +18,7 @@ from granite_mlx.serve.events import EVENT_STREAM, events
 from granite_mlx.serve.fields import Asked
 from granite_mlx.serve.limits import ServerLimits
 from granite_mlx.serve.places import Places
+from granite_mlx.serve.stopping import Stop
 from granite_mlx.serve.uploads import Form, Room, check_announced, read_form
 from granite_mlx.serve.work import Fields, Work
 from granite_mlx.transcript import Segment, Transcript
@@ -37,12 +38,13 @@ class AudioEndpoint:
         places: Places,
         room: Room,
         limits: ServerLimits,
+        stop: Stop,
     ) -> None:
         self._read, self._work, self._places = read, work, places
-        self._room, self._limits = room, limits
+        self._room, self._limits, self._stop = room, limits, stop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = Connection(receive, send, self._limits)
+        connection = Connection(receive, send, self._limits, self._stop)
         try:
             await self.answer(Headers(scope=scope), connection)
         finally:

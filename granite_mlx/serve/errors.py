@@ -20,7 +20,7 @@ _TYPES = {
     429: "rate_limit_error",
 }
 DRAINED_BYTES = 64 << 20
-DRAINED_S = 5.0
+DRAINED_S = 2.0
 
 
 class ApiError(Exception):

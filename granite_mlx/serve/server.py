@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
 
 from granite_mlx.serve.protocol import PatientProtocol
 from granite_mlx.serve.realtime import RealtimeLimits
+from granite_mlx.serve.stopping import Stop
 
 BACKLOG = 512
 MOST_FILES = 4096
 GOODBYE_S = 5
-"""What is at work when the server ends has so long to be finished."""
+"""What is at work when the server ends has so long to be finished; then it is stopped."""
+STOPPING_S = 60
+"""The longest that a step of the model may take, after which it stops."""
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
@@ -62,16 +67,32 @@ class Server(uvicorn.Server):
                 log_level="error",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 backlog=BACKLOG,
-                timeout_graceful_shutdown=GOODBYE_S,
+                timeout_graceful_shutdown=GOODBYE_S + STOPPING_S,
             )
         )
         self._on_started = on_started
+        self._stop: Stop = app.state.stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Likewise, and tell it."""
         await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
         self._on_started()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal ends the server; after a second one nothing is waited for."""
+        if self.should_exit:
+            self._loop.call_soon_threadsafe(self._stop.begin)
+        else:
+            super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Likewise; whoever is not answered in time is told that the server ends."""
+        timer = self._loop.call_later(GOODBYE_S, self._stop.begin)
+        await super().shutdown(sockets)
+        timer.cancel()
 
 
 def allow_many_files() -> None:

@@ -13,6 +13,7 @@ from granite_mlx.serve.connection import Connection
 from granite_mlx.serve.errors import ApiError
 from granite_mlx.serve.limits import MIB, ServerLimits
 from granite_mlx.serve.places import Places
+from granite_mlx.serve.stopping import Stop
 from granite_mlx.transcript import FORMATS, Transcript
 from granite_mlx.transcript.writers import writers
 
@@ -26,11 +27,11 @@ N_AT_ONCE = 4
 class TranscriptEndpoint:
     """The endpoint; whether a client may ask is decided in front of it."""
 
-    def __init__(self, limits: ServerLimits) -> None:
-        self._limits, self._places = limits, Places(N_AT_ONCE)
+    def __init__(self, limits: ServerLimits, stop: Stop) -> None:
+        self._limits, self._stop, self._places = limits, stop, Places(N_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection = Connection(receive, send, self._limits)
+        connection = Connection(receive, send, self._limits, self._stop)
         name = scope["path_params"]["format"]
         if name not in FORMATS:
             known = ", ".join(FORMATS)

@@ -23,6 +23,7 @@ from granite_mlx.serve.lengths import check_length, last_s, too_long
 from granite_mlx.serve.limits import ServerLimits
 from granite_mlx.serve.places import RETRY_AFTER_S, busy
 from granite_mlx.serve.realtime import LiveModel
+from granite_mlx.serve.stopping import Stop, stopping
 from granite_mlx.transcript import Segment, Transcript
 
 LOG = logging.getLogger("granite_mlx.serve")
@@ -52,8 +53,8 @@ class ServedModel(LiveModel, Protocol):
 class Work:
     """One model for all requests."""
 
-    def __init__(self, model: ServedModel, limits: ServerLimits) -> None:
-        self._model, self._limits = model, limits
+    def __init__(self, model: ServedModel, limits: ServerLimits, stop: Stop) -> None:
+        self._model, self._limits, self._stop = model, limits, stop
         model.limit_requests(limits.n_requests)
 
     async def asked(self, read: Callable[[Fields], Asked], fields: Fields) -> Asked:
@@ -84,7 +85,7 @@ class Work:
             ApiError: there is none.
         """
         cancel, limit_s = CancelToken(self._limits.answer_s), self._limits.duration_s
-        with self._explained():
+        with self._stop.working(cancel), self._explained():
             await awaited(lambda own: check_length(file, asked.options, limit_s, own.check), cancel)
             # A header may tell less than there is.
             options: dict[str, Any] = {**asked.options, "end_s": last_s(asked.options, limit_s)}
@@ -127,4 +128,4 @@ class Work:
                 headers={"x-should-retry": "false"},
             ) from error
         except Cancelled as error:
-            raise ApiError(503, "the server is being stopped.", code="stopping") from error
+            raise stopping() from error

@@ -81,10 +81,23 @@ def half_an_upload(port: int) -> socket.socket:
     return connection
 
 
-def uploads_of(process: subprocess.Popen, folder: Path) -> list[str]:
-    """Open files in a folder, the lock aside."""
-    found = [os.readlink(one) for one in Path(f"/proc/{process.pid}/fd").glob("*")]
-    return [name for name in found if name.startswith(f"{folder}/") and not name.endswith(LOCK)]
+def until_uploading(served: Served) -> None:
+    """Wait until a file is open in the server's folder, the lock aside; Linux alone tells."""
+    latest_s = time.monotonic() + ENOUGH_S
+    while sys.platform == "linux":
+        found = [os.readlink(one) for one in Path(f"/proc/{served.process.pid}/fd").glob("*")]
+        if any(name.startswith(f"{served.folder}/") and not name.endswith(LOCK) for name in found):
+            return
+        assert time.monotonic() < latest_s
+        time.sleep(0.02)
+
+
+def until_refusing(port: int) -> None:
+    """Wait until nobody can connect any more."""
+    with contextlib.suppress(ConnectionRefusedError):
+        while True:
+            socket.create_connection(("127.0.0.1", port), ENOUGH_S).close()
+            time.sleep(0.02)
 
 
 def test_from_start_to_sigterm(serving: Run, demo_checkpoint: Path) -> None:
@@ -98,14 +111,26 @@ def test_from_start_to_sigterm(serving: Run, demo_checkpoint: Path) -> None:
         assert not served.folder.exists()
 
 
+def test_a_second_ctrl_c_waits_for_nobody(serving: Run) -> None:
+    """An upload that will never end keeps the server for a while, and then no more."""
+    with serving() as served, half_an_upload(served.port) as upload:
+        until_uploading(served)
+        served.process.send_signal(signal.SIGINT)
+        until_refusing(served.port)  # two signals at once would be one
+        upload.sendall(b"more")
+        served.process.send_signal(signal.SIGINT)
+        assert b'"stopping"' in b"".join(iter(lambda: upload.recv(1000), b""))
+        out, err = served.process.communicate(timeout=ENOUGH_S)
+        assert (served.process.returncode, out) == (130, b"")
+        assert err == b"granite-mlx: interrupted.\n"
+        assert not served.folder.exists()
+
+
 def test_killed_and_started_again(serving: Run, demo_checkpoint: Path) -> None:
     """On the same port; what the first one left is cleared away."""
     with serving() as first:
         upload = half_an_upload(first.port)
-        latest_s = time.monotonic() + ENOUGH_S
-        while sys.platform == "linux" and not uploads_of(first.process, first.folder):
-            assert time.monotonic() < latest_s
-            time.sleep(0.02)
+        until_uploading(first)
         first.process.kill()
         first.process.wait(ENOUGH_S)
         upload.close()

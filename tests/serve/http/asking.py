@@ -4,6 +4,8 @@ import http.client
 import io
 import json
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,8 +108,19 @@ def answer_on(connection: socket.socket) -> Answer:
 
 def silence(seconds: float, form: str = "WAV", rate: int = 16_000, n_channels: int = 1) -> bytes:
     """A recording in which nobody speaks."""
+    return written(np.zeros((round(seconds * rate), n_channels), np.int16), rate, form)
+
+
+def written(samples: np.ndarray, rate: int = 16_000, form: str = "FLAC") -> bytes:
+    """Samples as a file."""
     file = io.BytesIO()
-    soundfile.write(
-        file, np.zeros((round(seconds * rate), n_channels), np.int16), rate, format=form
-    )
+    soundfile.write(file, samples, rate, format=form)
     return file.getvalue()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for it."""
+    latest_s = time.monotonic() + ENOUGH_S
+    while not is_so():
+        assert time.monotonic() < latest_s
+        time.sleep(0.02)

@@ -4,7 +4,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 import granite_mlx
 from granite_mlx import GraniteSpeech
@@ -13,7 +15,7 @@ from granite_mlx.serve.app import server_app
 from granite_mlx.serve.limits import ServerLimits
 from granite_mlx.serve.server import Server, listening_socket
 
-from .asking import Address
+from .asking import Address, written
 
 ENOUGH_S = 60
 
@@ -64,3 +66,10 @@ def address(serve: Callable[..., Address]) -> Address:
 def english(demo_checkpoint: Path) -> bytes:
     """A sentence."""
     return (demo_checkpoint / "examples" / "english.flac").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def long_speech(demo_checkpoint: Path) -> bytes:
+    """Ten minutes: nobody waits for its end."""
+    samples, rate = soundfile.read(demo_checkpoint / "examples" / "english.flac", dtype="int16")
+    return written(np.tile(samples, 200), rate)

@@ -1,7 +1,6 @@
 """Clients that mean no good, and many at once: each gets a proper answer, and nothing is left."""
 
 import contextlib
-import io
 import json
 import os
 import socket
@@ -12,9 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from granite_mlx import GraniteSpeech, Transcript
 from granite_mlx.serve.limits import MIB, ServerLimits
@@ -30,6 +27,7 @@ from .asking import (
     head,
     part,
     silence,
+    until,
 )
 
 SMALL = ServerLimits(upload_bytes=MIB, held_bytes=3 * MIB, duration_s=60.0, stall_s=0.5)
@@ -59,13 +57,6 @@ def open_uploads(folder: Path) -> list[str]:
         except OSError:  # it was the one that listed them
             continue
     return [name for name in found if name.startswith(str(folder))]
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    latest_s = time.monotonic() + ENOUGH_S
-    while not is_so():
-        assert time.monotonic() < latest_s
-        time.sleep(0.02)
 
 
 def test_an_upload_that_announces_too_much_is_not_read(small: Address) -> None:
@@ -274,15 +265,6 @@ def test_who_goes_stops_the_work(
             until(lambda: model.n_requests == 1)
         until(lambda: model.n_requests == 0)
     assert address.post(english).status == 200
-
-
-@pytest.fixture(scope="module")
-def long_speech(demo_checkpoint: Path) -> bytes:
-    """Ten minutes: nobody waits for its end here."""
-    samples, rate = soundfile.read(demo_checkpoint / "examples" / "english.flac", dtype="int16")
-    file = io.BytesIO()
-    soundfile.write(file, np.tile(samples, 200), rate, format="FLAC")
-    return file.getvalue()
 
 
 def test_an_answer_that_takes_too_long(

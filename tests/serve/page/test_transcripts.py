@@ -12,6 +12,7 @@ from granite_mlx import Segment, Transcript, Word
 from granite_mlx.serve import transcripts
 from granite_mlx.serve.errors import ErrorAnswers
 from granite_mlx.serve.limits import ServerLimits
+from granite_mlx.serve.stopping import Stop
 from granite_mlx.serve.transcripts import TranscriptEndpoint
 
 WORDS = (Word(0.5, 0.9, "Zoé", 0.9), Word(1.0, 1.4, "rit", 0.4))
@@ -22,7 +23,7 @@ TRANSCRIPT = Transcript(
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
-    route = Route("/v1/transcripts/{format}", TranscriptEndpoint(ServerLimits()))
+    route = Route("/v1/transcripts/{format}", TranscriptEndpoint(ServerLimits(), Stop()))
     with TestClient(Starlette(routes=[route], middleware=[Middleware(ErrorAnswers)])) as client:
         yield client
 
