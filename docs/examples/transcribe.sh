@@ -12,9 +12,9 @@ file=${1:?"usage: transcribe.sh FILE [FORMAT]"}
 format=${2:-text}
 
 # --fail-with-body: what is wrong is printed, and the exit code tells that something is.
-# The quotes around the name are curl's: the name may hold commas and semicolons.
+# Read from stdin, a file may have any name: curl gives a meaning to commas and semicolons.
 exec curl --silent --show-error --fail-with-body \
     --header "Authorization: Bearer ${GRANITE_MLX_TOKEN:-none}" \
-    --form "file=@\"$file\"" \
+    --form "file=@-;filename=recording" \
     --form "response_format=$format" \
-    "$url/v1/audio/transcriptions"
+    "$url/v1/audio/transcriptions" <"$file"

@@ -98,7 +98,7 @@ class ErrorAnswers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send)
+        exchange = _Exchange(receive, send, has_body=_has_body(scope))
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except ClientGone:
@@ -113,9 +113,9 @@ class ErrorAnswers:
 class _Exchange:
     """A request and its answer: how far both are."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, *, has_body: bool) -> None:
         self._receive, self._send = receive, send
-        self._is_received = self._is_answered = False
+        self._is_received, self._is_answered = not has_body, False
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -150,3 +150,10 @@ class _Exchange:
             async with asyncio.timeout(DRAINED_S):
                 while n_left > 0 and not self._is_received:
                     n_left -= len((await self.receive()).get("body", b""))
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        name in (b"content-length", b"transfer-encoding") and value != b"0"
+        for name, value in scope["headers"]
+    )

@@ -135,7 +135,7 @@ def test_killed_and_started_again(serving: Run, demo_checkpoint: Path) -> None:
         first.process.wait(ENOUGH_S)
         upload.close()
         assert [path.name for path in first.folder.iterdir()] == [LOCK]  # uploads have no names
-        with serving("--port", str(first.port)) as second:
+        with serving("--port", str(first.port), "--unload-after", "0.1") as second:
             assert second.port == first.port
             english = demo_checkpoint / "examples" / "english.flac"
             assert ENGLISH in transcribed(second.port, english)

@@ -14,6 +14,7 @@ from granite_mlx.cli.serve import PORT
 from .asking import Address
 
 ENGLISH = "yesterday the neighbour found a small horse at home"
+NAME = 'talk, "part 1"; end.flac'
 DIGITS = "four three eight six nine two"
 RUNNERS = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "server.md"
@@ -26,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, demo_checkpoint: Path) -> P
     """A folder with recordings; content decides what a file is, so that a suffix may lie."""
     folder = tmp_path_factory.mktemp("recordings")
     shutil.copy(demo_checkpoint / "examples" / "english.flac", folder / "call.m4a")
-    shutil.copy(demo_checkpoint / "examples" / "digits.flac", folder / "talk, part 1; end.flac")
+    shutil.copy(demo_checkpoint / "examples" / "digits.flac", folder / NAME)
     (folder / "none.wav").write_text("no sound")
     return folder
 
@@ -56,7 +57,7 @@ def test_both_ways_are_in_the_document() -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
 def test_the_shell_script(address: Address, folder: Path, repository: Path) -> None:
     script = repository / "docs" / "examples" / "transcribe.sh"
-    ran = run(script, "talk, part 1; end.flac", folder=folder, GRANITE_MLX_URL=address.url)
+    ran = run(script, NAME, folder=folder, GRANITE_MLX_URL=address.url)
     assert (ran.returncode, ran.stdout) == (0, f"{DIGITS}\n")
     ran = run(script, "call.m4a", "vtt", folder=folder, GRANITE_MLX_URL=address.url)
     assert ran.stdout.startswith("WEBVTT")
@@ -67,12 +68,12 @@ def test_the_shell_script(address: Address, folder: Path, repository: Path) -> N
 
 def test_the_app_with_threads(folder: Path, repository: Path) -> None:
     app = repository / "docs" / "examples" / "engine_in_a_thread.py"
-    command = [sys.executable, app, "call.m4a", "none.wav", "talk, part 1; end.flac"]
+    command = [sys.executable, app, "call.m4a", "none.wav", NAME]
     ran = run(*command, folder=folder, GRANITE_MLX_MODEL="demo")
     assert ran.returncode == 1
     assert sorted(ran.stdout.splitlines()) == [
         f"call.m4a 0.0 s: {ENGLISH}",
-        f"talk, part 1; end.flac 0.0 s: {DIGITS}",
+        f"{NAME} 0.0 s: {DIGITS}",
     ]
     assert ran.stderr.startswith("none.wav: none.wav cannot be read as audio")
 
