@@ -30,7 +30,7 @@ from .asking import (
     until,
 )
 
-SMALL = ServerLimits(upload_bytes=MIB, held_bytes=3 * MIB, duration_s=60.0, stall_s=0.5)
+SMALL = ServerLimits(upload_bytes=MIB, held_bytes=3 * MIB, duration_s=60.0)
 ENOUGH_S = 60
 
 
@@ -90,8 +90,9 @@ def test_one_byte_too_many(small: Address) -> None:
     assert small.post(bytes(SMALL.upload_bytes)).error["code"] == "invalid_audio"
 
 
-def test_uploads_together_have_a_limit(small: Address) -> None:
-    """Two that stay unfinished take nearly all of it."""
+def test_uploads_together_have_a_limit(serve: Callable[..., Address]) -> None:
+    """Three that stay unfinished take nearly all of it."""
+    small = serve(limits=ServerLimits(upload_bytes=MIB, held_bytes=3 * MIB))
     almost = form(bytes(MIB - 1000))[:-100]
     held = [small.connect() for _ in range(3)]
     try:
@@ -142,9 +143,10 @@ def test_a_decompression_bomb(small: Address) -> None:
     assert small.post(bytes(short)).json["usage"]["seconds"] == 1.0
 
 
-def test_a_slow_sender(small: Address) -> None:
+def test_a_slow_sender(serve: Callable[..., Address]) -> None:
+    address = serve(limits=ServerLimits(stall_s=0.3))
     for sent in (head(1000), head(1000) + form(b"x")[:40]):
-        with small.connect() as connection:
+        with address.connect() as connection:
             connection.sendall(sent)
             answer = answer_on(connection)
         assert answer.status == 408
