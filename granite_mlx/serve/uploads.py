@@ -20,7 +20,7 @@ from granite_mlx.asynchronous import awaited
 from granite_mlx.serve.errors import ApiError, bad_field
 from granite_mlx.serve.lengths import check_beginning
 from granite_mlx.serve.limits import MIB, ServerLimits
-from granite_mlx.serve.places import busy
+from granite_mlx.serve.places import RETRY_AFTER_S, busy
 
 LONGEST_FIELDS_BYTES = 4 * MIB
 MOST_FIELDS = 20_000
@@ -52,6 +52,8 @@ class Upload:
     def __init__(self, limit_bytes: int, room: Room) -> None:
         self._limit_bytes, self._room, self.n_bytes = limit_bytes, room, 0
         try:
+            # Temporary folders that nobody used for days are cleared away by some systems.
+            room.folder.mkdir(mode=0o700, exist_ok=True)
             file = tempfile.TemporaryFile(buffering=0, dir=room.folder)  # noqa: SIM115  # see close
         except OSError as error:
             raise _no_disk() from error
@@ -266,4 +268,5 @@ def _no_form(error: FormParserError) -> ApiError:
 
 
 def _no_disk() -> ApiError:
-    return ApiError(503, "the server's disk has no room for the upload.", code="disk_full")
+    message = "the server's disk has no room for the upload; try again later."
+    return ApiError(503, message, code="disk_full", retry_after_s=RETRY_AFTER_S)

@@ -1,5 +1,6 @@
 """docs/server.md and docs/examples, run as they stand."""
 
+import argparse
 import os
 import re
 import shutil
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from granite_mlx.cli.serve import PORT
+from granite_mlx.cli.serve import PORT, add_arguments
+from granite_mlx.serve.fields import TRANSCRIPTION, TRANSLATION
 
 from .asking import Address
 
@@ -52,6 +54,21 @@ def test_the_document(language: str, code: str, address: Address, folder: Path) 
 def test_both_ways_are_in_the_document() -> None:
     assert sorted(language for language, _ in ASKING) == ["python", "sh"]
     assert "granite-mlx serve\n" in FENCES[0][1]
+
+
+def test_all_fields_and_limits_are_in_the_document() -> None:
+    rows = re.findall(r"^\| `([^|]+)` \|(.*)\|$", DOCUMENT.read_text(), flags=re.MULTILINE)
+    named = {name: row.split("|") for cell, row in rows for name in cell.split("`, `")}
+    for field in TRANSCRIPTION | TRANSLATION | {"file"}:
+        row = named.get(field) or named[f"{field}[]"]
+        is_in = [bool(cell.strip()) for cell in row[-2:]]
+        both = (TRANSCRIPTION | {"file"}, TRANSLATION | {"file"})
+        assert is_in == [field in fields for fields in both], field
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    limits = [one for one in parser.format_help().split() if one.startswith("--max-")]
+    assert limits
+    assert set(limits) <= named.keys()
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
