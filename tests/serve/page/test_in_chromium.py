@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from granite_mlx import Transcript
 
 pytestmark = pytest.mark.slow
 
+ENOUGH_S = 60
 ENGLISH = "yesterday the neighbour found a small horse at home"
 
 
@@ -138,6 +140,9 @@ def test_what_is_no_recording_is_one_sentence_in_the_alert(open_page, address, t
 
 def test_keyboard_alone(open_page, address, recording):
     page = open_page(address)
+    choosers = []
+    # Early: the browser has to be told to tell of it.
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.wait_for_selector("#model:not(:empty)")
 
     def tab_to(selector: str) -> None:
@@ -150,9 +155,12 @@ def test_keyboard_alone(open_page, address, recording):
         raise AssertionError(f"Tab does not reach {selector}")
 
     tab_to("#file")
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(recording)
+    page.keyboard.press("Enter")
+    latest_s = time.monotonic() + ENOUGH_S
+    while not choosers:
+        assert time.monotonic() < latest_s
+        page.wait_for_timeout(50)
+    choosers[0].set_files(recording)
     page.wait_for_selector("#start:enabled:focus")
     page.keyboard.press("Enter")
     page.wait_for_selector("#downloads:visible")
