@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-OPENAI_NAMES = (
-    "whisper-1",
-    "gpt-transcribe",
-    "gpt-4o-transcribe",
-    "gpt-4o-mini-transcribe",
-)
-"""Examples: what begins as these do is taken for the model, since apps send such names."""
-
 _OPENAI_BEGINNINGS = ("whisper-", "gpt-")
+"""whisper-1, gpt-4o-transcribe and so on: apps send such names."""
 
 
 def short_name(model_id: str) -> str:
