@@ -5,7 +5,6 @@ What all forms of asking have in common; the forms are in speech.py and live/mod
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
@@ -65,9 +64,15 @@ class AskedModel(LoadedModel):
             boost,
         )  # fmt: skip
 
-    def _transcript(self, request: Request, n_rows: int) -> Transcript:
-        """All segments of one recording."""
-        ((listening, _),) = deque(self._heard([request], n_rows, n_rows), maxlen=1)
+    def _transcript(
+        self, request: Request, n_rows: int, on_segment: Callable[[Segment], None] | None
+    ) -> Transcript:
+        """All segments of one recording; the first one comes alone where somebody waits for it."""
+        with closing(self._heard([request], n_rows, 1 if on_segment else n_rows)) as heard:
+            for listening, final in heard:  # noqa: B007  # the last one is looked at below
+                if on_segment is not None:
+                    for segment in final:
+                        on_segment(segment)
         result = listening.result(self.model_id)
         if isinstance(result, Exception):
             raise result

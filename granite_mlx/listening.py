@@ -8,6 +8,7 @@ the splitters' look-ahead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -104,21 +105,23 @@ class Listener:
             n_rows: pieces that are worked on at once.
             n_first: pieces of the first batch; the following ones are larger and larger.
         """
-        # 1. Recordings to blocks of samples, float32, mono, 16 kHz, as they are read; blocks to
-        #    pieces that end where somebody pauses, about 30 s at most.
-        pieces = _Pieces(one for listening in listenings for one in listening.pieces())
-        behind = list(listenings)
-        for batch in pieces.batches(n_first, lambda: self._most_pieces(n_rows)):
-            # 2., 3. Pieces to what the assembly of their recording takes.
-            self.take(batch, n_rows)
+        # Closed at once when the listening ends, whatever way: the caller may then close its files.
+        with closing(one for listening in listenings for one in listening.pieces()) as read:
+            # 1. Recordings to blocks of samples, float32, mono, 16 kHz, as they are read; blocks to
+            #    pieces that end where somebody pauses, about 30 s at most.
+            pieces = _Pieces(read)
+            behind = list(listenings)
+            for batch in pieces.batches(n_first, lambda: self._most_pieces(n_rows)):
+                # 2., 3. Pieces to what the assembly of their recording takes.
+                self.take(batch, n_rows)
 
-            # 4. What is final of the last recording; those that have no more pieces are complete.
-            yield batch[-1][0], batch[-1][0].assembly.ready()
-            following = pieces.next_of()
-            while behind and behind[0] is not following:
-                yield self._finished(behind.pop(0))
-        for listening in behind:
-            yield self._finished(listening)
+                # 4. What is final of the last recording; those without more pieces are complete.
+                yield batch[-1][0], batch[-1][0].assembly.ready()
+                following = pieces.next_of()
+                while behind and behind[0] is not following:
+                    yield self._finished(behind.pop(0))
+            for listening in behind:
+                yield self._finished(listening)
 
     def take(self, batch: Sequence[tuple[Work, Spoken]], n_rows: int) -> None:
         """Write down pieces: the second and third step of `listen`."""

@@ -67,6 +67,7 @@ class GraniteSpeech(LiveModel):
         batch_size: int = BATCH_SIZE,
         cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
+        on_segment: Callable[[Segment], None] | None = None,
     ) -> Transcript:
         """Write down what is said in a recording of any length.
 
@@ -110,6 +111,9 @@ class GraniteSpeech(LiveModel):
             cancel: stops the work from any thread; this call then raises `Cancelled` and returns
                 nothing (`stream` has given what was final). `except Exception` does not catch it.
             on_progress: called with a fraction from 0 to 1, on the MLX thread or the caller's.
+            on_segment: called with each segment once it is final, in order, on the caller's
+                thread; what it raises ends the call. It then waits for one segment at a time at
+                first, as `stream` does.
 
         Raises:
             AudioError: the recording cannot be read. Damage behind a complete segment is a
@@ -125,7 +129,7 @@ class GraniteSpeech(LiveModel):
             max_new_tokens, speculative, channels, ranges, segments, cancel, on_progress,
             word_times == "aligned", is_guarded(guard), keyword_boost,
         )  # fmt: skip
-        return self._transcript(request, checked_batch_size(batch_size))
+        return self._transcript(request, checked_batch_size(batch_size), on_segment)
 
     def stream(
         self,
@@ -279,6 +283,7 @@ class GraniteSpeech(LiveModel):
         batch_size: int = BATCH_SIZE,
         cancel: CancelToken | None = None,
         on_progress: Callable[[float], None] | None = None,
+        on_segment: Callable[[Segment], None] | None = None,
     ) -> Transcript:
         """Write down in another language what is said in a recording of any length.
 
@@ -296,7 +301,7 @@ class GraniteSpeech(LiveModel):
             (temperature, top_p, seed), max_new_tokens, "off", channels, ranges, segments, cancel,
             on_progress, False, is_guarded(guard), keyword_boost,
         )  # fmt: skip
-        return self._transcript(request, checked_batch_size(batch_size))
+        return self._transcript(request, checked_batch_size(batch_size), on_segment)
 
     # The same awaited. Options and errors are those of the form without `_async`; a task that is
     # cancelled stops the work.

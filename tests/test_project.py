@@ -20,8 +20,8 @@ DEMO_LIMIT_BYTES = 12_000_000
 USED = ("eval", "mic", "serve")
 """Extras that the package itself imports."""
 
-NOT_BY_NAME = {"uvicorn", "websockets"}
-"""What runs the server's application."""
+NOT_BY_NAME = {"websockets"}
+"""What uvicorn needs for them."""
 
 
 @pytest.fixture(scope="module")

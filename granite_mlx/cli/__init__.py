@@ -1,5 +1,5 @@
-"""The command line: `granite-mlx transcribe`, `translate`, `listen`, `convert`, `eval`,
-`bench`, `doctor`.
+"""The command line: `granite-mlx transcribe`, `translate`, `listen`, `serve`, `convert`,
+`eval`, `bench`, `doctor`.
 
 Results go to stdout, everything else to stderr. Nothing heavy is imported until a command needs it.
 """

@@ -56,6 +56,11 @@ class Screen:
         if not self.quiet:
             self.error(f"warning: {message}")
 
+    def announce(self, message: str) -> None:
+        """One line on stderr, in a log too, unless errors only are wanted."""
+        if not self.quiet:
+            self._line(one_line(message))
+
     def note(self, message: str) -> None:
         """Tell someone who is watching; a log does not need it."""
         if self._is_watched():

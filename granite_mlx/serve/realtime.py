@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 from granite_mlx.live.options import LiveOptions
 from granite_mlx.live.session import LiveSession
 from granite_mlx.segments.limits import SegmentLimits
+from granite_mlx.serve.names import is_known
 from granite_mlx.serve.realtime_messages import error_message
 from granite_mlx.serve.realtime_session import RealtimeSession
 
@@ -73,7 +74,9 @@ class Realtime:
     ) -> None:
         self._model: Callable[[], LiveModel] = model if callable(model) else lambda: model
         self._limits = limits or RealtimeLimits()
-        self._is_known_model = is_known_model or self._is_ours_or_openais
+        self._is_known_model = is_known_model or (
+            lambda name: is_known(name, self._model().model_id)
+        )
         self._n_sessions = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,12 +102,6 @@ class Realtime:
                 error_message(message, kind="rate_limit_exceeded", code="too_many_sessions")
             )
             await websocket.close(TRY_AGAIN_LATER)
-
-    def _is_ours_or_openais(self, name: str) -> bool:
-        model_id = self._model().model_id
-        return name in (model_id, model_id.rpartition("/")[2]) or name.startswith(
-            ("gpt-", "whisper-")
-        )
 
 
 def _is_same_origin(websocket: WebSocket) -> bool:
