@@ -14,6 +14,7 @@ from typing import Any
 from granite_mlx.decoding.languages import LANGUAGE_NAMES
 from granite_mlx.serve.fields import Asked
 from granite_mlx.transcript import Segment, Transcript, Word
+from granite_mlx.transcript.characters import between
 from granite_mlx.transcript.types import LANGUAGES_WITHOUT_SPACES
 
 LEAST_CONFIDENCE = 1e-6
@@ -35,22 +36,24 @@ def answer(transcript: Transcript, asked: Asked) -> tuple[bytes, str]:
             return _lines(transcript.text), TEXT
 
 
-def separator(asked: Asked) -> str:
-    """What stands between the segments of a text."""
+def space_of(asked: Asked) -> str:
+    """What stands between the segments of a text, but for Chinese and Japanese ones."""
     written_in = asked.to or asked.options["language"]
     return "" if written_in in LANGUAGES_WITHOUT_SPACES else " "
 
 
-def logprobs(segments: Sequence[Segment], between: str) -> list[dict[str, Any]]:
+def logprobs(segments: Sequence[Segment], space: str) -> list[dict[str, Any]]:
     """An entry a word, or a segment where its words are not known; together they are the text."""
     entries: list[dict[str, Any]] = []
+    before = ""
     for segment in segments:
         if not segment.text:
             continue
         words = segment.words if _is_of(segment) else ()
         parts = [(word.text, word.confidence) for word in words]
         for place, (text, confidence) in enumerate(parts or [(segment.text, segment.confidence)]):
-            token = text if not entries else f"{' ' if place else between}{text}"
+            gap = " " if place else between(before, text, space) if before else ""
+            token = f"{gap}{text}"
             entries.append(
                 {
                     "token": token,
@@ -58,13 +61,14 @@ def logprobs(segments: Sequence[Segment], between: str) -> list[dict[str, Any]]:
                     "logprob": _logarithm(confidence),
                 }
             )
+        before = segment.text
     return entries
 
 
 def _short(transcript: Transcript, asked: Asked) -> dict[str, Any]:
     found: dict[str, Any] = {"text": transcript.text}
     if asked.with_logprobs:
-        found["logprobs"] = logprobs(transcript.segments, separator(asked))
+        found["logprobs"] = logprobs(transcript.segments, space_of(asked))
     if asked.to is None:
         found["usage"] = _usage(transcript)
     if transcript.warnings:

@@ -10,10 +10,11 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from granite_mlx.serve.answers import logprobs, segment_record, separator, verbose, word_record
+from granite_mlx.serve.answers import logprobs, segment_record, space_of, verbose, word_record
 from granite_mlx.serve.errors import ApiError, internal_error, log_failure
 from granite_mlx.serve.fields import Asked
 from granite_mlx.transcript import Segment, Transcript
+from granite_mlx.transcript.characters import between, joined
 
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
@@ -47,23 +48,24 @@ class _Deltas:
     """OpenAI's own."""
 
     def __init__(self, asked: Asked) -> None:
-        self._asked, self._between = asked, separator(asked)
+        self._asked, self._space = asked, space_of(asked)
         self._told: list[Segment] = []
 
     def segment(self, segment: Segment) -> tuple[str, dict[str, Any]]:
-        delta = f"{self._between}{segment.text}" if self._told else segment.text
+        gap = between(self._told[-1].text, segment.text, self._space) if self._told else ""
+        delta = f"{gap}{segment.text}"
         event: dict[str, Any] = {"delta": delta}
         if self._asked.with_logprobs:
             before = self._told[-1:]
-            entries = logprobs([*before, segment], self._between)
-            event["logprobs"] = entries[len(logprobs(before, self._between)) :]
+            entries = logprobs([*before, segment], self._space)
+            event["logprobs"] = entries[len(logprobs(before, self._space)) :]
         self._told.append(segment)
         return "transcript.text.delta", event
 
     def done(self, transcript: Transcript) -> dict[str, Any]:
-        event: dict[str, Any] = {"text": self._between.join(one.text for one in self._told)}
+        event: dict[str, Any] = {"text": joined((one.text for one in self._told), self._space)}
         if self._asked.with_logprobs:
-            event["logprobs"] = logprobs(self._told, self._between)
+            event["logprobs"] = logprobs(self._told, self._space)
         return event
 
 

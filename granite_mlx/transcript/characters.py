@@ -44,10 +44,14 @@ def joined(texts: Iterable[str], space: str = " ") -> str:
     parts: list[str] = []
     for text in filter(None, texts):
         if parts:
-            both_wide = is_wide(clusters(parts[-1])[-1]) and is_wide(text[0])
-            parts.append("" if both_wide else space)
+            parts.append(between(parts[-1], text, space))
         parts.append(text)
     return "".join(parts)
+
+
+def between(before: str, after: str, space: str = " ") -> str:
+    """What `joined` puts between two texts."""
+    return "" if is_wide(clusters(before)[-1]) and is_wide(after[0]) else space
 
 
 def clusters(text: str) -> list[str]:

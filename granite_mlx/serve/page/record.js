@@ -1,6 +1,8 @@
 // Transcripts as records of docs/transcript-schema.md, from what the server sends.
 
 const WITHOUT_SPACES = ["ja", "zh"];
+const WIDE = "[\\p{sc=Han}\\p{sc=Hira}\\p{sc=Kana}\\u3000-\\u303f\\uff00-\\uff60ー]";
+const BETWEEN_WIDE = new RegExp(`(?<=${WIDE})\n(?=${WIDE})`, "gu");
 
 export class TranscriptRecord {
   constructor({ model, settings }) {
@@ -15,8 +17,9 @@ export class TranscriptRecord {
   }
 
   get text() {
-    const separator = WITHOUT_SPACES.includes(this.target ?? this.language) ? "" : " ";
-    return this.segments.map((segment) => segment.text).filter(Boolean).join(separator);
+    const space = WITHOUT_SPACES.includes(this.target ?? this.language) ? "" : " ";
+    const lines = this.segments.map((segment) => segment.text).filter(Boolean).join("\n");
+    return lines.replaceAll(BETWEEN_WIDE, "").replaceAll("\n", space);
   }
 
   get nWords() {
