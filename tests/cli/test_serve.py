@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -36,14 +35,19 @@ class Served:
 
 
 @pytest.fixture
-def serving(start: Run) -> Run:
-    """Start a server with the demo checkpoint."""
+def serving(start: Run, tmp_path: Path) -> Run:
+    """Start a server with the demo checkpoint, whose folder nobody else's lies beside."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+
+    def folders() -> set[Path]:
+        return {*temporary.glob(f"{PREFIX}*")}
 
     @contextlib.contextmanager
     def serving(*arguments: str | Path, **env: str) -> Iterator[Served]:
         before = folders()
         command = ("serve", "-m", "demo", "--port", "0", *arguments)
-        with start(*command, real=True, env=env) as process:
+        with start(*command, real=True, env={"TMPDIR": str(temporary), **env}) as process:
             line = process.stderr.readline().decode()
             found = re.fullmatch(r"Listening at http://(127\.0\.0\.1|\[::1\]):(\d+)/\n", line)
             assert found is not None, line + process.stderr.read().decode()
@@ -51,10 +55,6 @@ def serving(start: Run) -> Run:
             yield Served(process, int(found[2]), folder)
 
     return serving
-
-
-def folders() -> set[Path]:
-    return {*Path(tempfile.gettempdir()).glob(f"{PREFIX}*")}
 
 
 def transcribed(port: int, recording: Path) -> str:
