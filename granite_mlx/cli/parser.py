@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from granite_mlx import __version__
-from granite_mlx.cli import bench, convert, doctor, eval, listen, transcribe, translate
+from granite_mlx.cli import ask, bench, convert, doctor, eval, listen, transcribe, translate
 from granite_mlx.cli.failures import UsageError
 
-COMMANDS = (transcribe, translate, listen, convert, eval, bench, doctor)
+COMMANDS = (transcribe, translate, listen, ask, convert, eval, bench, doctor)
 
 
 class Parser(argparse.ArgumentParser):

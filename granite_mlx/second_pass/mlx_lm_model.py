@@ -105,7 +105,9 @@ class MlxLmModel:
         self._tokenizer = tokenizer
         self._thread = thread
         self._grammars = grammars
-        self._special = frozenset(tokenizer.get_added_vocab())
+        added = tokenizer.added_tokens_decoder  # what one token is made of, wherever it stands
+        self._special = frozenset(str(token) for token in added.values())
+        self._silent_ids = frozenset(n for n, token in added.items() if token.special)
         self._lock = threading.Lock()  # transformers changes its tokenizers while they encode
 
     def count_tokens(self, prompt: str) -> int:
@@ -137,6 +139,8 @@ class MlxLmModel:
                 if token in self._tokenizer.eos_token_ids:
                     stop = "end"
                     break
+                if token in self._silent_ids:  # a mark of the template's, no text
+                    continue
                 detokenizer.add_token(token)
                 if text := detokenizer.last_segment:
                     yield Piece(text)

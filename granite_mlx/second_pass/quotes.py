@@ -60,7 +60,7 @@ class Said:
             before = segment.speaker
         self._text = f" {' '.join(words)} "
         # Where in that text each word begins.
-        self._starts = [1, *accumulate((len(word) + 1 for word in words), initial=1)][:-1]
+        self._starts = [*accumulate((len(word) + 1 for word in words), initial=1)]
 
     def look_up(self, quote: str) -> Quote | None:
         """A quote with its place; None where it holds no words."""

@@ -1,7 +1,7 @@
 """A Granite 4.0 text model of random weights, some 100 kB, in the published layout.
 
-Its architecture is granitemoehybrid, with a Mamba-2 and an attention layer as granite-4.0-h-micro has
-both, and its chat template has that model's roles. What it writes means nothing.
+Its architecture is granitemoehybrid, with a Mamba-2 and an attention layer as granite-4.0-h-micro
+has both, and its chat template has that model's roles. What it writes means nothing.
 """
 
 import json
@@ -19,7 +19,7 @@ TEMPLATE = (
     "{{ message['content'] }}<|end_of_text|>\n{%- endfor %}"
     "{%- if add_generation_prompt %}<|start_of_role|>assistant<|end_of_role|>{%- endif %}"
 )
-WINDOW = 2000
+WINDOW = 8000
 
 CONFIG: dict[str, Any] = {
     "model_type": "granitemoehybrid",
@@ -48,7 +48,7 @@ CONFIG: dict[str, Any] = {
     "mamba_proj_bias": False,
     "mamba_conv_bias": True,
     "position_embedding_type": "nope",
-    "tie_word_embeddings": True,
+    "tie_word_embeddings": False,
     "eos_token_id": 0,
 }
 
