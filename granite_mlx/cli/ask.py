@@ -42,8 +42,6 @@ SPEECH_DECODER = "speech-decoder"
 FORMATS = ("text", "json")
 DEFAULT_TASK = "answer"
 
-TextModelOf = Callable[[argparse.Namespace, Screen, "Speech"], "TextModel"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
@@ -143,19 +141,14 @@ class Asked:
     task: Task
 
 
-def run(
-    arguments: argparse.Namespace,
-    screen: Screen,
-    load: ModelLoader,
-    text_model_of: TextModelOf | None = None,
-) -> int:
+def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int:
     """Answer the question. -> exit code."""
     if arguments.write_tasks is not None:
         return _write_tasks(arguments, screen)
     asked = _asked(arguments)
     with _speech_model(arguments, screen, load) as speech:
         transcript = transcript_of(asked.file, arguments, screen, speech)
-        model = (text_model_of or _text_model)(arguments, screen, speech)
+        model = open_text_model(arguments, screen, speech)
         answer = _answer(asked, arguments, screen, model, transcript)
     for warning in answer.warnings:
         screen.warning(warning.message)
@@ -267,7 +260,7 @@ def _speech_model(
         speech.close()
 
 
-def _text_model(arguments: argparse.Namespace, screen: Screen, speech: Speech) -> TextModel:
+def open_text_model(arguments: argparse.Namespace, screen: Screen, speech: Speech) -> TextModel:
     """The text model; or the speech model's decoder, for which that stays in memory."""
     from granite_mlx.second_pass import SpeechDecoder, load_text_model
 

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -33,7 +34,7 @@ def test_parts_hold_every_word_once_in_order_and_fit(sizes: list[int], room: int
     # A line is cut only if it does not fit, and no part could have taken the next line whole.
     cut = {one.segment for part in found for one in part if one not in lines}
     assert all(sizes[number] > room for number in cut)
-    for part, following in zip(found, found[1:], strict=False):
+    for part, following in pairwise(found):
         assert following[0] not in lines or not at_most(room)([*part, following[0]])
 
 
