@@ -14,9 +14,11 @@ from granite_mlx.cli.arguments import add_model_arguments, add_spoken_arguments,
 from granite_mlx.cli.exits import Exit
 from granite_mlx.cli.failures import UsageError
 from granite_mlx.cli.listener import download_progress, load_model
+from granite_mlx.cli.loop import warning_text
 from granite_mlx.cli.model import ModelLoader, SpeechModel
 from granite_mlx.cli.saved_transcript import transcript_of
 from granite_mlx.cli.screen import Screen, shown
+from granite_mlx.transcript import FORMATS as SAVED_AS
 
 if TYPE_CHECKING:
     from granite_mlx.second_pass import Answer, Task, TextModel
@@ -34,6 +36,7 @@ examples:
   granite-mlx ask call.m4a --task minutes
   granite-mlx ask call.m4a.json --task summary -f json
   granite-mlx ask talk.flac "Who is it about?" -t mlx-community/some-other-model
+  granite-mlx ask call.m4a --task clean-up --cleaned call.srt
   granite-mlx ask --write-tasks my-tasks
   granite-mlx ask call.m4a --task my-tasks/minutes
 """
@@ -74,6 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=FORMATS[0],
         help="text, as it is written; or one line of JSON, whose answer is valid against the "
         "task's schema (default: text)",
+    )
+    output.add_argument(
+        "--cleaned",
+        metavar="FILE",
+        type=Path,
+        help="with --task clean-up: write the transcript without its disfluencies to this file, in "
+        "the format of its suffix (txt, srt, vtt, tsv, json), and print no answer",
     )
     output.add_argument("-q", "--quiet", action="store_true", help="errors only on stderr")
 
@@ -165,7 +175,7 @@ def _answer(
     from granite_mlx.second_pass import SecondPass
 
     second = SecondPass(model, max_new_tokens=min(arguments.max_new_tokens, model.window - 1))
-    is_json = arguments.output_format == "json"
+    is_json = arguments.output_format == "json" or arguments.cleaned is not None
     screen.progress(f"Asking {shown(model.model_id)}")
     answer = second.ask(
         transcript,
@@ -175,12 +185,24 @@ def _answer(
         on_text=lambda text: screen.result(harmless(text)),
         on_part=lambda n, n_parts: screen.progress(f"Reading part {n} of {n_parts}"),
     )
-    if is_json:
+    if arguments.cleaned is not None:
+        _save_cleaned(arguments.cleaned, transcript, answer, screen)
+    elif is_json:
         record: dict[str, Any] = {"file": str(asked.file), **answer.to_record()}
         screen.result(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     elif not answer.text.endswith("\n"):
         screen.result("\n")
     return answer
+
+
+def _save_cleaned(place: Path, transcript: Transcript, answer: Answer, screen: Screen) -> None:
+    from granite_mlx.second_pass import cleaned
+
+    result = cleaned(transcript, answer)
+    result.save(place)
+    screen.note(f"the transcript without its disfluencies -> {shown(str(place))}")
+    for warning in result.warnings[len(transcript.warnings) :]:
+        screen.warning(warning_text(warning))
 
 
 def _asked(arguments: argparse.Namespace) -> Asked:
@@ -205,6 +227,13 @@ def _asked(arguments: argparse.Namespace) -> Asked:
         raise UsageError(f"what is asked? Give a question behind the file{hint}.")
     if question is not None and not task.needs_question:
         raise UsageError(f"the task {task.name} takes no question; leave it out.")
+    if arguments.cleaned is not None and task.name != "clean-up":
+        raise UsageError("--cleaned belongs to --task clean-up.")
+    if arguments.cleaned is not None and arguments.cleaned.suffix[1:].lower() not in SAVED_AS:
+        raise UsageError(
+            f"--cleaned {arguments.cleaned}: the suffix has to be one of the formats "
+            f"{', '.join(SAVED_AS)}."
+        )
     if arguments.output_format == "json" and task.schema is None:
         raise UsageError(f"-f json needs a schema, and the task {task.name} has none.")
     return Asked(file, question, task)

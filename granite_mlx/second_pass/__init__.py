@@ -9,6 +9,7 @@ Importing this module loads nothing heavy.
 
 from granite_mlx.second_pass.answers import Answer, AnswerWarning, Citation
 from granite_mlx.second_pass.asking import SecondPass
+from granite_mlx.second_pass.cleaning import cleaned
 from granite_mlx.second_pass.mlx_lm_model import MlxLmModel, load_text_model
 from granite_mlx.second_pass.quotes import Quote
 from granite_mlx.second_pass.speech_decoder import SpeechDecoder
@@ -34,6 +35,7 @@ __all__ = [
     "SpeechDecoder",
     "Task",
     "TextModel",
+    "cleaned",
     "load_task",
     "load_text_model",
     "read_schema",

@@ -57,7 +57,12 @@ class Answer:
             "question": self.question,
             "answer": self.text if self.value is None else self.value,
             "citations": [
-                {"segment": c.segment, "start_s": c.start_s, "end_s": c.end_s, "text": c.text}
+                {
+                    "segment": c.segment,
+                    "start_s": _milliseconds(c.start_s),
+                    "end_s": _milliseconds(c.end_s),
+                    "text": c.text,
+                }
                 for c in self.citations
             ],
             "quotes": [
@@ -65,8 +70,8 @@ class Answer:
                     "text": quote.text,
                     "supported": quote.is_supported,
                     "segments": list(quote.segments),
-                    "start_s": quote.start_s,
-                    "end_s": quote.end_s,
+                    "start_s": _milliseconds(quote.start_s),
+                    "end_s": _milliseconds(quote.end_s),
                 }
                 for quote in self.quotes
             ],
@@ -79,3 +84,7 @@ class Answer:
     def to_json(self) -> str:
         """That record as JSON in one line, without a newline at its end."""
         return json.dumps(self.to_record(), ensure_ascii=False, allow_nan=False)
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -23,8 +23,8 @@ from granite_mlx.second_pass.schemas import (
     cited,
     citing_schema,
     joined,
+    judged,
     read_json,
-    with_quotes,
 )
 from granite_mlx.second_pass.tasks import Task, load_task
 from granite_mlx.second_pass.text_model import Schema, Stop, TextModel
@@ -141,7 +141,7 @@ class SecondPass:
             value, text = None, self._text(found, task, asking)
         else:
             value = self._value(found, task, schema, asking)
-            value = with_quotes(value, asking.evidence.marked)
+            value = judged(value, asking.evidence)
             for number in cited(value):
                 asking.evidence.cite(number)
             text = json.dumps(value, ensure_ascii=False, indent=2)
@@ -326,6 +326,8 @@ class SecondPass:
         for quote in evidence.quotes:
             if not quote.is_supported:
                 asking.warn("unsupported_quote", f'not in the transcript: "{quote.text}".')
+        for number in evidence.changed:
+            asking.warn("changed_words", f"segment {number} was written again with other words.")
         for number in evidence.unknown:
             asking.warn("unknown_segment", f"the answer refers to segment {number}: there is none.")
         return Answer(

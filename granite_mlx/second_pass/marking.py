@@ -14,7 +14,7 @@ import re
 
 from granite_mlx.second_pass.answers import Citation
 from granite_mlx.second_pass.numbering import clock
-from granite_mlx.second_pass.quotes import Quote, Said
+from granite_mlx.second_pass.quotes import Quote, Said, words_of
 from granite_mlx.transcript import Transcript
 
 UNSUPPORTED = "[not in the transcript]"
@@ -36,6 +36,7 @@ class Evidence:
         self._cited: dict[int, Citation] = {}
         self.quotes: list[Quote] = []
         self.unknown: list[int] = []
+        self.changed: list[int] = []  # segments written again with other words
 
     @property
     def citations(self) -> tuple[Citation, ...]:
@@ -58,9 +59,23 @@ class Evidence:
             self.quotes.append(found)
         return found is None or found.is_supported
 
-    def marked(self, quote: str) -> str:
-        """The quote, and behind it that it was not said, where that is so."""
-        return quote if self.is_said(quote) else f"{quote} {UNSUPPORTED}"
+    def quote(self, text: str) -> str:
+        """A quote, and behind it that it was not said, where that is so."""
+        return text if self.is_said(text) else f"{text} {UNSUPPORTED}"
+
+    def prose(self, text: str) -> str:
+        """A text with its citations' times and its quotes' marks."""
+        marker = Marker(self)
+        return marker.feed(text) + marker.finish()
+
+    def rewritten(self, text: str, segment: int) -> str:
+        """A segment's text with words left out; what holds other words, or others' order, is
+        marked."""
+        said = iter(words_of(self._segments[segment].text))
+        if all(word in said for word in words_of(text)):
+            return text
+        self.changed.append(segment)
+        return f"{text} {UNSUPPORTED}"
 
 
 class Marker:

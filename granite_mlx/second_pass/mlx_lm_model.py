@@ -162,7 +162,9 @@ class MlxLmModel:
     def _ids(self, prompt: str) -> list[int]:
         messages = [{"role": "user", "content": defused(prompt, self._special)}]
         with self._lock:
-            ids = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+            ids = self._tokenizer.apply_chat_template(
+                messages, add_generation_prompt=True, enable_thinking=False
+            )
         return [int(token) for token in ids]
 
     def _free(self) -> None:

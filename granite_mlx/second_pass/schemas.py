@@ -1,7 +1,8 @@
 """Answers as JSON: reading them, and holding them against a schema by the package jsonschema.
 
 In the schemas of tasks some names have a meaning: `segment` and `segments` hold ids of segments,
-`quote` and `quotes` exact words. Only ids of segments that there are can be valid.
+`quote` and `quotes` exact words, and `rewritten`, beside a `segment`, that segment's own text with
+some of its words left out. Only ids of segments that there are can be valid.
 """
 
 from __future__ import annotations
@@ -9,16 +10,33 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from granite_mlx.second_pass.text_model import Schema
 
 MOST_SHOWN = 300  # characters of a complaint: it goes into a prompt
 CITING = frozenset({"segment", "segments"})
 QUOTING = frozenset({"quote", "quotes"})
+REWRITTEN = "rewritten"
 REFERENCES = frozenset({"$ref", "$dynamicRef"})
 
 Rewrite: TypeAlias = Callable[[str], str]
+
+
+class Judge(Protocol):
+    """Looks at texts of an answer, and gives them back with its marks."""
+
+    def quote(self, text: str) -> str:
+        """Words that should be the transcript's own."""
+        ...
+
+    def prose(self, text: str) -> str:
+        """The answer's own words, with citations and quotes among them."""
+        ...
+
+    def rewritten(self, text: str, segment: int) -> str:
+        """A segment with some of its words left out."""
+        ...
 
 
 class UnusableJSONError(Exception):
@@ -100,13 +118,26 @@ def cited(value: Any) -> Iterator[int]:
             yield from (one for one in items if isinstance(one, int) and not isinstance(one, bool))
 
 
-def with_quotes(value: Any, rewrite: Rewrite, is_quote: bool = False) -> Any:
-    """An answer with each of its quotes as `rewrite` has it."""
-    if isinstance(value, dict):
-        return {name: with_quotes(inner, rewrite, name in QUOTING) for name, inner in value.items()}
+def judged(value: Any, judge: Judge) -> Any:
+    """An answer with each of its texts as `judge` has it."""
+    return _judged(value, judge, judge.prose)
+
+
+def _judged(value: Any, judge: Judge, rewrite: Rewrite) -> Any:
+    if isinstance(value, str):
+        return rewrite(value)
     if isinstance(value, list):
-        return [*map(partial(with_quotes, rewrite=rewrite, is_quote=is_quote), value)]
-    return rewrite(value) if is_quote and isinstance(value, str) else value
+        return [_judged(inner, judge, rewrite) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    segment = value.get("segment")
+    result = {}
+    for name, inner in value.items():
+        how = judge.quote if name in QUOTING else judge.prose
+        if name == REWRITTEN and isinstance(segment, int):
+            how = partial(judge.rewritten, segment=segment)
+        result[name] = _judged(inner, judge, how)
+    return result
 
 
 def joined(values: list[Any]) -> Any:

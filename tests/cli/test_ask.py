@@ -260,3 +260,17 @@ def test_without_the_extra_it_is_named(
     ran = run("ask", saved, "So?")
     assert ran.code == 2
     assert "pip install 'granite-mlx[ask]'" in ran.err
+
+
+def test_a_cleaned_transcript_is_written(
+    run: Run, answers: Any, saved: Path, tmp_path: Path
+) -> None:
+    lines = [{"segment": 0, "rewritten": "The bridge is put off."}]
+    answers(json.dumps({"lines": lines}))
+    ran = run("ask", saved, "--task", "clean-up", "--cleaned", tmp_path / "clean.txt")
+    assert (ran.code, ran.out) == (0, "")
+    assert (tmp_path / "clean.txt").read_text() == "The bridge is put off.\nby Friday\n"
+    assert "65.00-70.00 s: left as it was: the clean-up left it out." in ran.err
+    for wrong in (["--task", "summary", "--cleaned", "c.txt"],
+                  ["--task", "clean-up", "--cleaned", "c.doc"]):  # fmt: skip
+        assert run("ask", saved, *wrong).code == 2

@@ -246,7 +246,7 @@ def test_what_is_written_again_is_joined(long_meeting: Transcript) -> None:
 
 def test_json_that_is_joined_may_cite_its_own_part_only(long_meeting: Transcript) -> None:
     def answer(prompt: str) -> str:
-        lines = [{"segment": n, "text": f"Point {n}."} for n in said_in(prompt)]
+        lines = [{"segment": n, "rewritten": f"Point {n}."} for n in said_in(prompt)]
         return json.dumps({"lines": lines})
 
     model = Scripted(answer)
@@ -339,3 +339,13 @@ def test_awaited(meeting: Transcript) -> None:
     second = SecondPass(Scripted(["one"]), max_new_tokens=5)
     answer = asyncio.run(second.ask_async(meeting, task="summary"))
     assert answer.text == "one "
+
+
+def test_quotes_in_the_prose_of_json_are_checked_too(meeting: Transcript) -> None:
+    value = GOOD | {"answer": 'Ben: "by Friday" [4], "for sure".', "quotes": []}
+    answer = ask(Scripted([json.dumps(value)]), meeting, question=QUESTION, form="json")
+    assert answer.value["answer"] == (
+        'Ben: "by Friday" [4 at 0:02:00], "for sure" [not in the transcript].'
+    )
+    assert [one.segment for one in answer.citations] == [2, 3, 4]
+    assert [one.code for one in answer.warnings] == ["unsupported_quote"]

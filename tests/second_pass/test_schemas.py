@@ -9,8 +9,8 @@ from granite_mlx.second_pass.schemas import (
     cited,
     citing_schema,
     joined,
+    judged,
     read_json,
-    with_quotes,
 )
 from granite_mlx.second_pass.tasks import TASKS, load_task
 
@@ -72,14 +72,35 @@ def test_only_segments_that_there_are_can_be_valid() -> None:
     assert "minimum" not in json.dumps(SCHEMA)
 
 
-def test_segments_and_quotes_are_found_by_name() -> None:
+def test_segments_are_found_by_name() -> None:
     assert list(cited(VALUE)) == [3, 4, 2]
     assert list(cited({"segments": [True, "1", None]})) == []
-    loud = with_quotes(VALUE, str.upper)
-    assert [one["quote"] for one in loud["points"]] == ["SO", "NO"]
-    assert with_quotes({"quotes": ["a", {"text": "b"}], "text": "c"}, str.upper) == {
-        "quotes": ["A", {"text": "b"}], "text": "c",
+
+
+class Loud:
+    """Tells how a text was judged."""
+
+    def quote(self, text: str) -> str:
+        return f"quote {text}"
+
+    def prose(self, text: str) -> str:
+        return f"prose {text}"
+
+    def rewritten(self, text: str, segment: int) -> str:
+        return f"rewritten {segment} {text}"
+
+
+def test_texts_are_judged_by_their_names() -> None:
+    value = {
+        "quotes": ["a", {"text": "b", "quote": "c"}], "text": ["d", 1, None], "rewritten": "e",
+        "lines": [{"rewritten": "f", "segment": 3, "quote": "g"}],
     }  # fmt: skip
+    assert judged(value, Loud()) == {
+        "quotes": ["quote a", {"text": "prose b", "quote": "quote c"}],
+        "text": ["prose d", 1, None],
+        "rewritten": "prose e",
+        "lines": [{"rewritten": "rewritten 3 f", "segment": 3, "quote": "quote g"}],
+    }
 
 
 def test_answers_on_parts_are_joined() -> None:
