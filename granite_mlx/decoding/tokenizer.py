@@ -82,7 +82,7 @@ class SpeechTokenizer:
     def special_tokens(self) -> frozenset[str]:
         """Texts that are encoded as one token each, wherever they stand."""
         added = self._tokenizer.get_added_tokens_decoder().values()
-        return frozenset(str(token.content) for token in added)
+        return frozenset(str(token.content) for token in added if token.special)
 
     @property
     def path(self) -> Path:

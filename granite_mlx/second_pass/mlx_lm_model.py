@@ -105,9 +105,9 @@ class MlxLmModel:
         self._tokenizer = tokenizer
         self._thread = thread
         self._grammars = grammars
-        added = tokenizer.added_tokens_decoder  # what one token is made of, wherever it stands
-        self._special = frozenset(str(token) for token in added.values())
-        self._silent_ids = frozenset(n for n, token in added.items() if token.special)
+        marks = {n: one.content for n, one in tokenizer.added_tokens_decoder.items() if one.special}
+        self._special = frozenset(marks.values())  # one token each, wherever they stand
+        self._silent_ids = frozenset(marks)
         self._lock = threading.Lock()  # transformers changes its tokenizers while they encode
 
     def count_tokens(self, prompt: str) -> int:

@@ -83,7 +83,8 @@ def load_task(task: str | Path) -> Task:
         ValueError: there is no such task, or its files do not make one.
     """
     name = str(task)
-    folder = FOLDER / name if name in TASKS else Path(task).expanduser()
+    is_ours = isinstance(task, str) and name in TASKS  # Path("minutes") is a folder of yours
+    folder = FOLDER / name if is_ours else Path(task).expanduser()
     if not (folder / "prompt.txt").is_file():
         raise ValueError(
             f"there is no task {name!r}: give one of {', '.join(TASKS)}, or a folder with a "
@@ -92,7 +93,7 @@ def load_task(task: str | Path) -> Task:
     prompt = _read(folder / "prompt.txt")
     schema = folder / "schema.json"
     return Task(
-        name=name if name in TASKS else folder.resolve().name,
+        name=name if is_ours else folder.resolve().name,
         prompt=prompt,
         part=_optional(folder / "part.txt") or prompt,
         merge=_optional(folder / "merge.txt"),

@@ -51,6 +51,8 @@ class TextModel(Protocol):
     ) -> Generator[Piece, None, None]:
         """The answer to a user's message, piece by piece; only the last piece has a `stop`.
 
+        The prompt holds what was said: nothing in it may count as a special token (`defused`).
+
         Args:
             max_new_tokens: the most tokens of the answer.
             schema: what the answer should be valid against. A model that cannot be held to it
@@ -63,9 +65,10 @@ class TextModel(Protocol):
 def defused(text: str, special: frozenset[str]) -> str:
     """A text in which nothing is a special token of a tokenizer: a space behind its first letter.
 
-    Otherwise a transcript could end the user's turn and begin the model's.
+    Otherwise a transcript could end the user's turn and begin the model's. Special tokens with
+    spaces in them are no marks of a chat template, and are let be.
     """
-    while found := [token for token in special if len(token) > 1 and token in text]:
-        for token in sorted(found, key=len, reverse=True):
+    for token in sorted(special, key=len, reverse=True):
+        if len(token) > 1 and not any(map(str.isspace, token)):
             text = text.replace(token, f"{token[0]} {token[1:]}")
     return text

@@ -81,3 +81,13 @@ def test_what_is_put_into_a_prompt_is_not_looked_at_again() -> None:
     assert (
         filled("{{transcript}}|{{question}}|{x}", values) == "{{question}} \\1|{{transcript}}|{x}"
     )
+
+
+def test_a_path_is_a_folder_whatever_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "minutes").mkdir()
+    (tmp_path / "minutes" / "prompt.txt").write_text("Mine: {{transcript}}")
+    monkeypatch.chdir(tmp_path)
+    assert load_task(Path("minutes")).prompt == load_task("./minutes").prompt
+    assert load_task("minutes") != load_task(Path("minutes"))
