@@ -56,6 +56,7 @@ class _Asking:
     on_part: OnPart
     cancel: CancelToken
     warnings: list[AnswerWarning] = field(default_factory=list)
+    is_whole: bool = True
     n_parts: int = 1
 
     def warn(self, code: str, message: str) -> None:
@@ -130,8 +131,10 @@ class SecondPass:
 
         # 2. Transcript to parts that fit into the window; mostly there is one.
         whole = asking.prompts.whole(lines)
-        if self._fits(whole, self.max_new_tokens, schema, asking) and self._is_short(lines, task):
-            found = [list(lines)]
+        fits = self._fits(whole, self.max_new_tokens, schema, asking)
+        asking.is_whole = fits and self._is_short(lines, task)
+        if asking.is_whole:
+            found = [lines]
         else:
             found = parts(lines, lambda some: self._part_fits(some, task, asking))
         asking.n_parts = len(found)
@@ -212,7 +215,7 @@ class SecondPass:
 
     def _last_prompt(self, found: Sequence[Sequence[Line]], asking: _Asking) -> str:
         """The prompt that the answer itself comes from: of the whole, or of notes on its parts."""
-        if len(found) == 1:
+        if asking.is_whole:
             return asking.prompts.whole(found[0])
         notes = []
         for number, lines in enumerate(found, 1):

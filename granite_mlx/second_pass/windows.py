@@ -54,7 +54,7 @@ def groups(notes: Sequence[str], fits: Fits[str]) -> list[list[str]]:
         at += n
     if len(found) >= len(notes):
         raise AnswerError(
-            "the text model's window has no room for the notes on two parts of the transcript; "
+            "the text model's window has no room for the answer beside notes on the transcript; "
             "allow the answer fewer tokens, or take a model with a larger window."
         )
     return found

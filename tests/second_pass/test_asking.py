@@ -155,6 +155,14 @@ def test_json_that_is_never_valid_is_an_error_that_says_why(meeting: Transcript)
     assert "Allow it more tokens" in str(caught.value)
 
 
+@pytest.mark.parametrize("beyond", range(0, 500, 9))
+def test_there_is_room_for_every_try(beyond: int, meeting: Transcript) -> None:
+    """In windows of any size: the scripted model fails where a prompt does not fit."""
+    complaint = "no valid JSON in 3 tries|window has no room"
+    with pytest.raises(AnswerError, match=complaint):
+        ask(Scripted(lambda _: "no", window=300 + beyond), meeting, question=QUESTION, form="json")
+
+
 def test_json_that_is_cut_off_is_told_to_be_shorter(meeting: Transcript) -> None:
     long, short = json.dumps(GOOD | {"answer": "word " * 60}), json.dumps(GOOD)
     model = Scripted([long, short])

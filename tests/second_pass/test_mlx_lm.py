@@ -45,6 +45,16 @@ SMALL = {
 }  # so small that it is soon complete, whatever is written
 
 
+def default_stream_now() -> mx.Stream:
+    return mx.default_stream(mx.default_device())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def default_stream() -> mx.Stream:
+    """Of the MLX thread, before any answer was written."""
+    return shared_thread().run(default_stream_now)
+
+
 def stream(model: MlxLmModel, prompt: str = PROMPT, n: int = 40, **options: Any) -> list[Piece]:
     given = {"schema": None, "cancel": CancelToken()} | options
     return list(model.stream(prompt, n, **given))
@@ -188,13 +198,10 @@ def test_many_threads_and_a_speech_model_at_once(
         assert heard.result().text == said
 
 
-def test_others_have_their_turn_on_the_stream_that_they_had(text_model: MlxLmModel) -> None:
-    run = shared_thread().run
-
-    def default() -> mx.Stream:
-        return mx.default_stream(mx.default_device())
-
-    before = run(default)
+def test_others_have_their_turn_on_the_stream_that_they_had(
+    text_model: MlxLmModel, default_stream: mx.Stream
+) -> None:
+    run, default, before = shared_thread().run, default_stream_now, default_stream
     first, second = (text_model.stream(PROMPT, 5, None, CancelToken()) for _ in range(2))
     next(first)
     next(second)

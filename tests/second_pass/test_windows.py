@@ -62,7 +62,7 @@ def test_groups_are_fewer_than_notes() -> None:
 
 
 def test_notes_of_which_no_two_fit_are_an_error() -> None:
-    with pytest.raises(AnswerError, match="notes on two parts"):
+    with pytest.raises(AnswerError, match="beside notes"):
         groups(["a", "b", "c"], lambda some: len(some) < 2)
 
 
