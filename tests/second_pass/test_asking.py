@@ -357,3 +357,29 @@ def test_quotes_in_the_prose_of_json_are_checked_too(meeting: Transcript) -> Non
     )
     assert [one.segment for one in answer.citations] == [2, 3, 4]
     assert [one.code for one in answer.warnings] == ["unsupported_quote"]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("task", ["answer", "summary", "clean-up"])
+def test_in_windows_of_any_size_all_is_read_or_it_is_an_error(
+    task: str, form: Any, meeting: Transcript
+) -> None:
+    """The scripted model fails where a prompt does not fit."""
+    answers = {
+        "answer": json.dumps(GOOD | {"quotes": []}),
+        "summary": json.dumps({"summary": "So.", "points": []}),
+        "clean-up": json.dumps({"lines": []}),
+    }
+    n_answered = 0
+    for window in range(150, 900, 17):
+        model = Scripted(lambda _: answers[task], window=window)
+        question = QUESTION if task == "answer" else None
+        try:
+            ask(model, meeting, n=30, question=question, task=task, form=form)
+        except AnswerError as error:
+            assert "window has no room" in str(error)
+            continue
+        n_answered += 1
+        read = " ".join(model.prompts)
+        assert all(word in read for _, text in SAID for word in text.split())
+    assert n_answered > 10
