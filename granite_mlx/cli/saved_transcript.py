@@ -1,7 +1,7 @@
 """A recording's transcript: the one that was saved, or a new one, which is saved.
 
 It lies beside the recording under its whole name, as call.m4a.json, so that call.wav has another.
-It is used again unless the recording is newer, or another model is asked for.
+It is used again unless the recording is newer, or something is asked for that it may not have.
 """
 
 from __future__ import annotations
@@ -39,11 +39,18 @@ def transcript_of(
     """
     if not file.is_file():
         raise AudioError(f"{file}: there is no such file.")
+    wishes = _wishes(arguments)
     if file.suffix.lower() == SUFFIX:
+        if wishes or arguments.transcript is not None:
+            raise UsageError(
+                f"{file} is a transcript; {(*wishes, '--transcript')[0]} is for recordings."
+            )
         return _read(file)
     place: Path = arguments.transcript or file.with_name(file.name + SUFFIX)
     saved = _read(place) if place.exists() else None
-    if saved is not None and _is_of_use(saved, place, file, arguments):
+    is_old = place.exists() and place.stat().st_mtime < file.stat().st_mtime
+    is_other = saved is not None and arguments.model not in (None, saved.model)
+    if saved is not None and not (wishes or is_old or is_other):
         screen.note(f"the transcript is {shown(str(place))}; --fresh listens again.")
         return saved
     transcript = _listen(file, arguments, screen, speech.open())
@@ -55,10 +62,17 @@ def transcript_of(
     return transcript
 
 
-def _is_of_use(saved: Transcript, place: Path, file: Path, arguments: argparse.Namespace) -> bool:
-    if arguments.fresh or place.stat().st_mtime < file.stat().st_mtime:
-        return False
-    return arguments.model is None or arguments.model == saved.model
+def _wishes(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Options about how the recording is heard, which no saved transcript can fulfil."""
+    given = {
+        "--fresh": arguments.fresh,
+        "--keyword": arguments.keyword,
+        "--keywords-file": arguments.keywords_file,
+        "--keyword-boost": arguments.keyword_boost,
+        "--language": arguments.language,
+        "--punctuate": arguments.punctuate,
+    }
+    return tuple(name for name, value in given.items() if value)
 
 
 def _read(place: Path) -> Transcript:

@@ -32,8 +32,14 @@ class Grammars:
         if self._tokenizer is None:
             text = self._path.read_text(encoding="utf-8")
             self._tokenizer = LLTokenizer(_plain(text), eos_token=self._end_ids)
+        # As models have learnt to write it. Free white space could go on for ever.
         grammar = LLMatcher.grammar_from_json_schema(
-            dict(schema), overrides={"whitespace_flexible": False}
+            dict(schema),
+            overrides={
+                "whitespace_flexible": False,
+                "item_separator": ", ",
+                "key_separator": ": ",
+            },
         )
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():

@@ -143,7 +143,7 @@ def test_a_transcript_is_made_kept_and_used_again(
     assert (len(model.calls), len(model.loaded)) == (1, 1)
 
 
-@pytest.mark.parametrize("why", ["fresh", "newer", "model"])
+@pytest.mark.parametrize("why", ["fresh", "newer", "model", "keyword", "language"])
 def test_a_transcript_is_made_anew(
     why: str, run: Run, answers: Any, recording: Callable[..., Path], model: Any
 ) -> None:
@@ -152,7 +152,8 @@ def test_a_transcript_is_made_anew(
     run("ask", path, "Is it?")
     if why == "newer":
         os.utime(path, (4e9, 4e9))
-    options = {"fresh": ["--fresh"], "newer": [], "model": ["-m", "other"]}[why]
+    options = {"fresh": ["--fresh"], "newer": [], "model": ["-m", "other"],
+               "keyword": ["-k", "bridge"], "language": ["--language", "fr"]}[why]  # fmt: skip
     assert run("ask", path, "Is it?", *options).code == 0
     assert len(model.calls) == 2
 
@@ -241,6 +242,8 @@ def test_the_speech_decoder_says_that_it_is_an_experiment(
         (["nowhere.wav", "So?"], "nowhere.wav: there is no such file."),
         (["FILE", "So?", "-t", "nowhere"], "there is no folder 'nowhere'"),
         (["FILE", "So?", "-t", "speech-decoder", "--window", "9"], "not for -t speech-decoder"),
+        (["FILE", "So?", "-k", "bridge"], "is a transcript; --keyword is for recordings"),
+        (["FILE", "So?", "--transcript", "x"], "is a transcript; --transcript is for recordings"),
         (["FILE", "So?", "--max-new-tokens", "0"], "0 is not 1 or more"),
     ],
 )
