@@ -18,8 +18,9 @@ from granite_mlx.engine import MLXThread, shared_thread
 from granite_mlx.errors import CheckpointError
 from granite_mlx.model.folder import TOKENIZER_NAME
 from granite_mlx.model.hub import ProgressCallback, brief
+from granite_mlx.model.memory import check_memory
 from granite_mlx.second_pass.constraint import Constraint, Grammars
-from granite_mlx.second_pass.model_folder import find_text_model
+from granite_mlx.second_pass.model_folder import WEIGHTS, find_text_model
 from granite_mlx.second_pass.text_model import Piece, Schema, Stop, defused
 
 PROMPT_PIECE = 512
@@ -46,8 +47,8 @@ def load_text_model(
         on_progress: called with (bytes done, bytes in all) during a download.
 
     Raises:
-        CheckpointError: it cannot be found, fetched or computed, or it is no data alone: other
-            weights than safetensors, or code of its own.
+        CheckpointError: it cannot be found, fetched or computed, does not fit in memory, or is no
+            data alone: other weights than safetensors, or code of its own.
         ImportError: the extra `ask` is not installed.
         ValueError: `revision` of a folder, or a window that the model has not.
     """
@@ -63,6 +64,10 @@ def load_text_model(
 def _load(folder: Path, name: str, window: int | None, thread: MLXThread) -> MlxLmModel:
     from mlx_lm import load
 
+    from granite_mlx.loading import cap_cache
+
+    check_memory(sum(path.stat().st_size for path in folder.glob(WEIGHTS)), name)
+    cap_cache()
     try:
         network, tokenizer, config = load(
             str(folder),

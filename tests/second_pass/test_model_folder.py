@@ -110,6 +110,14 @@ def test_an_architecture_that_mlx_lm_has_not(folder: Path) -> None:
         load_text_model(folder)
 
 
+def test_a_model_that_does_not_fit_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("granite_mlx.model.memory._available_bytes", lambda: 10**9)
+    with pytest.raises(CheckpointError, match=r"needs 1\.0 GB of memory"):
+        load_text_model(folder)
+
+
 @pytest.mark.parametrize("name", ["nowhere", "./no/where", "a/b/c", "/no/where"])
 def test_names_that_are_neither_a_folder_nor_of_the_hub(name: str) -> None:
     with pytest.raises(CheckpointError, match="there is no folder"):
