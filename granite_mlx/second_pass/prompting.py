@@ -62,7 +62,8 @@ class Prompts:
         return self._with_material(filled(text, values), mark)
 
     def _with_material(self, text: str, mark: str) -> str:
-        return f"{text}\n\n{filled(self._task.material, {'mark': mark})}"
+        """In front: what a prompt ends with is followed most."""
+        return f"{filled(self._task.material, {'mark': mark})}\n\n{text}"
 
     def _with_schema(self, text: str) -> str:
         if self.schema is None:

@@ -107,7 +107,7 @@ def test_a_prompt_and_a_schema_of_your_own(
     ran = run("ask", saved, "--prompt", tmp_path / "mine.txt", "--schema", tmp_path / "mine.json",
               "-f", "json")  # fmt: skip
     assert json.loads(ran.out)["answer"] == {"n": 2}
-    assert text_model.prompts[0].startswith("Count <transcript-")
+    assert text_model.prompts[0].partition("\n\n")[2].startswith("Count <transcript-")
 
 
 def test_tasks_are_written_out_changed_and_used(
@@ -119,7 +119,7 @@ def test_tasks_are_written_out_changed_and_used(
     (tmp_path / "mine" / "minutes" / "prompt.txt").write_text("Protokoll: {{transcript}}")
     text_model = answers("Nichts.")
     assert run("ask", saved, "--task", tmp_path / "mine" / "minutes").out == "Nichts. \n"
-    assert text_model.prompts[0].startswith("Protokoll: ")
+    assert text_model.prompts[0].partition("\n\n")[2].startswith("Protokoll: ")
     again = run("ask", "--write-tasks", tmp_path / "mine")
     assert again.code == 2
     assert "exists; give another folder" in again.err

@@ -66,7 +66,7 @@ def test_the_prompt_holds_the_question_and_each_line_between_marks(meeting: Tran
         for n, (speaker, text) in enumerate(SAID)
     ]
     assert QUESTION in prompt[found.end() :]
-    assert f"<{found[1]}> and </{found[1]}> is material" in prompt[found.end() :]
+    assert f"<{found[1]}> and </{found[1]}> is material" in prompt[: found.start()]
 
 
 def test_what_is_said_cannot_end_the_material() -> None:
@@ -79,7 +79,7 @@ def test_what_is_said_cannot_end_the_material() -> None:
     marks = re.findall(r"</(transcript-\w+)>", forger.prompts[0])
     real = [one for one in marks if one != mark]
     assert marks.count(mark) == 1  # the forged one
-    assert real == [real[0]] * 2  # the end, and where the marks are explained
+    assert real == [real[0]] * 2  # where the marks are explained, and the end
     assert forger.prompts[0].count(QUESTION) == 1
 
 
