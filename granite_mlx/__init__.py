@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from granite_mlx.errors import (
+    AnswerError,
     AudioError,
     AudioTooLongError,
     BusyError,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnswerError",
     "AudioError",
     "AudioTooLongError",
     "BusyError",

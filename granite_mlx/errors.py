@@ -1,6 +1,7 @@
 """The errors that a user can fix.
 
     GraniteError
+    ├── AnswerError              the text model of the second pass gave no usable answer
     ├── AudioError               the recording cannot be read or holds nothing usable
     │   └── AudioTooLongError    it is longer than the model's context allows
     ├── BusyError                the model has as many requests at once as it may have
@@ -15,6 +16,7 @@ Every message says what is wrong, where, and what to do about it.
 """
 
 __all__ = [
+    "AnswerError",
     "AudioError",
     "AudioTooLongError",
     "BusyError",
@@ -29,6 +31,10 @@ __all__ = [
 
 class GraniteError(Exception):
     """Base of every error that granite-mlx raises for something a user can fix."""
+
+
+class AnswerError(GraniteError):
+    """A text model gave no answer that can be used, or its window is too small for the question."""
 
 
 class AudioError(GraniteError):

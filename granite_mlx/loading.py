@@ -135,7 +135,7 @@ class UnreadModel:
         """Read the weights, if there is memory for them; on the MLX thread, which calls this."""
         is_floating = self.speech.config.quantisation is None
         check_memory(self.n_bytes, self.speech.model_id, is_floating=is_floating)
-        _cap_cache()
+        cap_cache()
         network = self.speech.network
         load_weights(network, self.headers, self.dtype, self.source_of, thread.checkpoint)
         return self.speech
@@ -199,7 +199,7 @@ def _check_sizes(speech: GraniteSpeech, folder: Path) -> None:
         )
 
 
-def _cap_cache() -> None:
+def cap_cache() -> None:
     """Lower MLX's cache limit to ours; an app that set a lower one keeps it."""
     previous = mx.set_cache_limit(CACHE_LIMIT_BYTES)
     if previous < CACHE_LIMIT_BYTES:

@@ -7,10 +7,20 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from granite_mlx import __version__
-from granite_mlx.cli import bench, convert, doctor, eval, listen, serve, transcribe, translate
+from granite_mlx.cli import (
+    ask,
+    bench,
+    convert,
+    doctor,
+    eval,
+    listen,
+    serve,
+    transcribe,
+    translate,
+)
 from granite_mlx.cli.failures import UsageError
 
-COMMANDS = (transcribe, translate, listen, serve, convert, eval, bench, doctor)
+COMMANDS = (transcribe, translate, listen, serve, ask, convert, eval, bench, doctor)
 
 
 class Parser(argparse.ArgumentParser):

@@ -73,6 +73,22 @@ class SpeechTokenizer:
         at = ids.index(self._audio_token_id)
         return ids[:at] + ids[at + 1 :], at
 
+    def encode_message(self, message: str) -> list[int]:
+        """Token ids of a user's message without audio, in the conversation up to the answer."""
+        text = self._template.render([{"role": "user", "content": message}])
+        return self.encode(text)
+
+    @property
+    def special_tokens(self) -> frozenset[str]:
+        """Texts that are encoded as one token each, wherever they stand."""
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        return frozenset(str(token.content) for token in added if token.special)
+
+    @property
+    def path(self) -> Path:
+        """The file that it was read from."""
+        return self._path
+
     def encode(self, text: str) -> list[int]:
         """Token ids of an answer, without the end token."""
         with self._reported("fails to encode a text"):

@@ -54,26 +54,48 @@ ProgressCallback = Callable[[int, int], None]
 
 
 def download(model_id: str, revision: str | None, on_progress: ProgressCallback | None) -> Path:
-    """Fetch the files that the cache lacks; returns their folder.
+    """Fetch the files of a speech model that the cache lacks; returns their folder."""
 
-    The small files come first: they tell whether the model can be used at all.
+    def check(folder: Path) -> None:
+        parse_config(read_config(folder))
+        if has_adapter(folder):
+            parse_adapter_config(read_adapter_config(folder))
+        read_chat_template(folder)
+
+    names = (CONFIG_NAME, TOKENIZER_NAME)
+    folder = download_checked(model_id, revision, NEEDED, names, check, on_progress)
+    missing = first_missing(folder)
+    if missing is not None:
+        raise CheckpointError(f"{model_id} has no {missing} on the hub and cannot be used.")
+    return folder
+
+
+def download_checked(
+    model_id: str,
+    revision: str | None,
+    patterns: Sequence[str],
+    names: Sequence[str],
+    check: Callable[[Path], object],
+    on_progress: ProgressCallback | None,
+) -> Path:
+    """Fetch the files of any model that the cache lacks; returns their folder.
+
+    The small files come first: `check` tells by them whether the model can be used at all.
+
+    Args:
+        patterns: of the files that are fetched.
+        names: of the files without which there is no model.
     """
     with _quiet_hub():
-        sizes = _list_files(model_id, revision, NEEDED)
-        _check_names(model_id, sizes)
+        sizes = _list_files(model_id, revision, patterns)
+        _check_names(model_id, sizes, names)
         _check_disk(model_id, revision, sizes)
         progress = _Progress(sum(sizes.values()), on_progress)
         weights = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
         others = {name: size for name, size in sizes.items() if name not in weights}
         folder = _fetch(model_id, others, revision, progress)
-        parse_config(read_config(folder))
-        if has_adapter(folder):
-            parse_adapter_config(read_adapter_config(folder))
-        read_chat_template(folder)
+        check(folder)
         _fetch(model_id, weights, folder.name, progress)
-    missing = first_missing(folder)
-    if missing is not None:
-        raise CheckpointError(f"{model_id} has no {missing} on the hub and cannot be used.")
     return folder
 
 
@@ -140,13 +162,13 @@ def _list_files(model_id: str, revision: str | None, patterns: Sequence[str]) ->
     }
 
 
-def _check_names(model_id: str, sizes: Mapping[str, int]) -> None:
+def _check_names(model_id: str, sizes: Mapping[str, int], names: Sequence[str]) -> None:
     """Refuse a repository that can hold no whole checkpoint."""
     if not any(fnmatch(name, _WEIGHTS) for name in sizes):
         raise CheckpointError(
             f"{model_id} has no safetensors weights on the hub; other formats are not read."
         )
-    for name in (CONFIG_NAME, TOKENIZER_NAME):
+    for name in names:
         if name not in sizes:
             raise CheckpointError(f"{model_id} has no {name} on the hub and cannot be used.")
 
