@@ -56,10 +56,8 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
         raise UsageError(f"--end ({end_s:g} s) must be after --start ({start_s:g} s).")
     given = read_keywords(arguments.keyword) + read_keywords(arguments.keywords_file)
     ranges = () if arguments.ranges is None else _ranges(arguments.ranges)
-    if arguments.keyword_boost and not given.terms and not any(one.keywords for one in ranges):
-        raise UsageError(
-            "--keyword-boost has no keywords to raise; give -k or --keywords-file, or leave it out."
-        )
+    has_keywords = bool(given.terms) or any(one.keywords for one in ranges)
+    check_boost(arguments.keyword_boost, has_keywords)
     return RecognitionOptions(
         keywords=given.entries() or None,
         keyword_boost=arguments.keyword_boost,
@@ -76,6 +74,14 @@ def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:
         ranges=ranges,
         batch_size=arguments.batch_size,
     )
+
+
+def check_boost(boost: float, has_keywords: bool) -> None:
+    """UsageError for a boost of nothing."""
+    if boost and not has_keywords:
+        raise UsageError(
+            "--keyword-boost has no keywords to raise; give -k or --keywords-file, or leave it out."
+        )
 
 
 def subtitle_options(arguments: argparse.Namespace) -> SubtitleOptions:

@@ -16,6 +16,7 @@ from granite_mlx.cli.arguments import (
     add_output_arguments,
     add_spoken_arguments,
     add_subtitle_arguments,
+    check_boost,
     speed,
     subtitle_options,
     target,
@@ -113,6 +114,7 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
         translation_pair(arguments.language, arguments.to)  # raises before a model is loaded
     _check_sound(arguments)
     given = read_keywords(arguments.keyword) + read_keywords(arguments.keywords_file)
+    check_boost(arguments.keyword_boost, bool(given.terms))
     job = _job(arguments, screen)
     with contextlib.closing(_sound(arguments)) as sound:
         try:
@@ -124,6 +126,7 @@ def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int
             "to": arguments.to,
             "language": arguments.language,
             "keywords": given.entries() or None,
+            "keyword_boost": arguments.keyword_boost,
             "punctuate": arguments.punctuate,
             "guard": arguments.guard,
         }

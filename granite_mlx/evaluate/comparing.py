@@ -18,7 +18,7 @@ def compare(run: ScoredRun, baseline: ScoredRun, resampling: Resampling) -> dict
     """Each figure of `run` less that of `baseline`, over the utterances that both have.
 
     Each draw takes the same utterances of both (a paired bootstrap). `is_significant` says that 95
-    of 100 differences have one sign: the interval leaves out 0.
+    of 100 differences have one sign: the interval leaves out 0. A single utterance has no interval.
     """
     ours, theirs = _shared(run, baseline)
     return {
@@ -103,7 +103,8 @@ def _named(name: str, interval: Interval, n: int) -> dict[str, Any]:
         round(x, 3) if math.isfinite(x) else None
         for x in (interval.value, interval.low, interval.high)
     )
-    known = low is not None and high is not None
+    # All draws of one utterance are the same, which tells nothing of another choice.
+    known = low is not None and high is not None and n > 1
     return {
         "figure": name,
         "n_utterances": n,

@@ -21,6 +21,7 @@ class LiveOptions(TypedDict, total=False):
     sample_rate: int
     turns: TurnsEnd
     keywords: list[Entry] | None
+    keyword_boost: float
     language: str | None
     punctuate: bool
     guard: Guard

@@ -163,7 +163,7 @@ def _audio(name: str, summary: str, fields: list[str]) -> Json:
                     },
                     "text/plain": {"schema": {"type": "string"}},
                     "text/vtt": {"schema": {"type": "string"}},
-                    "text/event-stream": {"schema": {"type": "string"}},
+                    "text/event-stream": {"schema": _schema("Event")},
                 },
             },
             **_errors(400, 401, 403, 404, 408, 413, 415, 500, 503),
@@ -294,6 +294,18 @@ _SCHEMAS: Json = {
             )
         ),
         granite=_object("warnings", warnings=_list(_schema("Warning"))),
+    ),
+    "Event": _object(
+        "event data",
+        event={
+            "type": "string",
+            "description": "transcript.text.delta, .segment or .done, or error.",
+        },
+        data={
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "An object whose type is the event.",
+        },
     ),
     "Verbose": _object(
         "task language duration text granite",

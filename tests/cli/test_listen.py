@@ -19,6 +19,7 @@ import soundfile
 from granite_mlx.cli import main
 from granite_mlx.cli.live_text import LiveText
 from granite_mlx.cli.screen import ERASE_LINE, last_that_fits
+from granite_mlx.errors import RecognitionError
 from granite_mlx.live.events import Draft, Final, TurnDone
 from granite_mlx.transcript import FORMATS, Segment, Transcript
 
@@ -51,6 +52,21 @@ def test_a_pipe_gets_final_lines_alone(finish: Run, two_turns: Path) -> None:
         ENGLISH,
         "à onze heures il y a vingt neuf couteaux sur la plage",
     ]
+
+
+def test_keywords_and_their_boost_reach_the_model(run: Run, model: Any, english: Path) -> None:
+    def live(**options: Any) -> Any:
+        model.calls.append(options)
+        raise RecognitionError("that is enough.")
+
+    model.live = live
+    ran = run("listen", "--from-file", english, "-k", "Erik", "--keyword-boost", "2.5")
+    assert (ran.code, ran.err) == (2, "granite-mlx: that is enough.\n")
+    (call,) = model.calls
+    assert (call["keywords"], call["keyword_boost"]) == (["Erik"], 2.5)
+    ran = run("listen", "--from-file", english, "--keyword-boost", "2.5")
+    assert ran.code == 2
+    assert "--keyword-boost has no keywords to raise" in ran.err
 
 
 def test_it_is_played_at_real_speed(finish: Run, english: Path) -> None:
