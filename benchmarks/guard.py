@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +35,7 @@ from benchmarks.tables import line, markdown
 from demo.held_out import SETS, Recording, read_set
 from demo.speech import SAMPLE_RATE
 from granite_mlx import writing
+from granite_mlx.ctc.certainty import Certainty
 from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.guard import Guarded
 from granite_mlx.decoding.prompts import Task
@@ -101,8 +102,9 @@ def judgements() -> Iterator[list[tuple[str, Guarded]]]:
         labels: Sequence[int],
         task: Task,
         boosted: Sequence[str] = (),
+        certainty: Callable[[], Sequence[Certainty]] | None = None,
     ) -> Guarded | None:
-        kept = judge(segments, labels, task, boosted)
+        kept = judge(segments, labels, task, boosted, certainty)
         if kept is not None:
             seen.append((segments[0].text, kept))
         return kept

@@ -234,6 +234,7 @@ def joined(left: Segments, right: Segments, seam: Seam, at_s: float) -> tuple[Se
         n_left, n_skipped = join_by_times(spans, following_spans, at_s)
     kept = first_words(left, n_left)
     following = words_from(right, n_skipped)
+    kept = _ended_before(kept, following)
     if kept:
         last = kept[-1]
         ends_s = [word.end_s for word in last.words[-1:]] or [max(at_s, last.start_s)]
@@ -243,6 +244,18 @@ def joined(left: Segments, right: Segments, seam: Seam, at_s: float) -> tuple[Se
         starts_s = [word.start_s for word in first.words[:1]] or [min(at_s, first.end_s)]
         following = (replace(first, start_s=max(first.start_s, *starts_s)), *following[1:])
     return kept, following
+
+
+def _ended_before(kept: Segments, following: Segments) -> Segments:
+    """Where the last word goes on behind the beginning of the next one, it ends there."""
+    words = [word for one in following[:1] for word in one.words[:1]]
+    if not kept or not kept[-1].words or not words:
+        return kept
+    *before, last = kept[-1].words
+    if not last.start_s < words[0].start_s < last.end_s:
+        return kept
+    ended = replace(last, end_s=words[0].start_s)
+    return (*kept[:-1], replace(kept[-1], words=(*before, ended)))
 
 
 def first_words(segments: Sequence[Segment], n_words: int) -> Segments:

@@ -17,7 +17,8 @@ import numpy as np
 from granite_mlx.audio.features import FeatureConfig, encoder_input
 from granite_mlx.audio.files import SAMPLE_RATE
 from granite_mlx.biasing.prompting import Choice, Choose
-from granite_mlx.ctc.greedy import greedy_labels, greedy_text, spelt
+from granite_mlx.ctc.certainty import HeardLabels, heard_labels
+from granite_mlx.ctc.greedy import greedy_text, spelt
 from granite_mlx.ctc.hearing import Hearing, highest_entropy
 from granite_mlx.ctc.second_head import SecondHead
 from granite_mlx.decoding.batch import Question
@@ -76,8 +77,13 @@ class Witness:
     `ctc_logits` (T, n_classes) are float32; None where evidence was not asked for.
     """
 
-    labels: tuple[int, ...]
+    heard: HeardLabels
     ctc_logits: np.ndarray | None
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels alone."""
+        return self.heard.labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +195,7 @@ class Recogniser:
             frames = encoded.frames[row, :n]
             logits = self.network.encoder.ctc_logits(frames)
             evidence = np.array(logits.astype(mx.float32)) if asked.with_evidence else None
-            witness = Witness(tuple(greedy_labels(logits)), evidence)
+            witness = Witness(heard_labels(logits), evidence)
             hearing = None
             if asked.speculative != "off":
                 text = self._drafted(witness, frames, encoded.mid_logits[row, :n])

@@ -5,11 +5,14 @@ The third step of `Listener.listen`, on the caller's thread: nothing here comput
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
+from granite_mlx.audio.files import SAMPLE_RATE
 from granite_mlx.biasing.echoes import without_echoes
+from granite_mlx.ctc.certainty import Certainty, certainties
 from granite_mlx.ctc.greedy import knows_letters, spelt
 from granite_mlx.decoding.answer import answer_warnings, read_answer
 from granite_mlx.decoding.generate import Generated
@@ -41,7 +44,9 @@ def written(
     warnings = [*answer_warnings(answer, answered.budget, task, family, segments)]
     kept = None
     if guarded:
-        kept = before_witness(segments, answered.witness.labels, task, answered.boosted)
+        heard = answered.witness.heard
+        certainty = partial(certainties, heard, samples, SAMPLE_RATE)
+        kept = before_witness(segments, heard.labels, task, answered.boosted, certainty)
     if kept is not None:
         is_whole = segments[0].text == kept.text
         segments = (Segment(start_s, end_s, kept.text),) if kept.text else ()
@@ -60,6 +65,7 @@ def before_witness(
     labels: Sequence[int],
     task: Task,
     boosted: Sequence[str] = (),
+    certainty: Callable[[], Sequence[Certainty]] | None = None,
 ) -> Guarded | None:
     """What stands of a text that is one segment, before the labels that the head has heard.
 
@@ -74,7 +80,7 @@ def before_witness(
         return None
     heard = spelt(labels)
     keywords = tuple(dict.fromkeys((*task.keywords, *boosted)))
-    kept = guarded(segments[0].text, heard, keywords)
+    kept = guarded(segments[0].text, heard, keywords, certainty)
     return without_echoes(kept, heard, keywords, task.sounds_like) if keywords else kept
 
 

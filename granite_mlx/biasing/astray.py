@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from granite_mlx.biasing.reporting import places_of
+from granite_mlx.biasing.spelt_out import is_spelt_out
 from granite_mlx.ctc.witness import letters, letters_beside
 
 LEAST_LETTERS = 3
@@ -19,11 +20,9 @@ LEAST_BETTER = 3
 """Letters by which another answer has to be more like what was heard."""
 
 SPARE_LETTERS = 3
-SPARE_OF_SIGNS = 8
+SPARE_OF_SIGNS = 3
 """So many more letters than it is written with may be heard beside a term, and beside each sign of
-an abbreviation, a number, or a script that the head does not know: "W" is "double you"."""
-
-LONGEST_ABBREVIATION = 6
+an abbreviation, a number, or a script that the head does not know: "S" is "ess"."""
 
 _NO_CHARACTER = "\ufffd"
 _NO_CHARACTER_COSTS = 4
@@ -82,8 +81,8 @@ def _spare_letters(text: str, keywords: Sequence[str]) -> list[int]:
     for term, places in places_of(text, keywords).items():
         if len(term) == 1 and term.islower():
             continue  # in any list of letters, and no sign of a term
-        is_spelt_out = term.isupper() and len(term) <= LONGEST_ABBREVIATION
-        n_signs = len(term) if is_spelt_out else sum(not "a" <= one <= "z" for one in letters(term))
+        foreign = sum(not "a" <= one <= "z" for one in letters(term))
+        n_signs = len(term) if is_spelt_out(term) else foreign
         for place in places:
             first = text.rfind(" ", 0, place) + 1
             last = text.find(" ", place + len(term))

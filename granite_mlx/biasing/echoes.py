@@ -14,14 +14,15 @@ import numpy as np
 from granite_mlx.biasing.likeness import BY_SOUND, best_fit
 from granite_mlx.biasing.reporting import places_of
 from granite_mlx.biasing.sounds import BORDER, sounds
+from granite_mlx.biasing.spelt_out import is_known, is_spelt_out, readings
 from granite_mlx.ctc.witness import letters, letters_beside
 from granite_mlx.decoding.guard import Concern, Guarded, is_spelt
 
 HIGHEST_COST = 0.45
 """Of each sound of a term, borders included. "Nguyen" heard as "win" costs 0.35."""
 
-LEAST_LETTERS = 4
-"""A shorter term is like something in every sentence, or an abbreviation."""
+LEAST_LETTERS, HIGHEST_COST_OF_SHORT = 4, 0.3
+"""A shorter term, or one that is spelt out, is like something in every sentence."""
 
 
 def without_echoes(
@@ -39,11 +40,10 @@ def without_echoes(
     """
     text, concerns = kept.text, list(kept.concerns)
     for term in filter(_is_judged, places_of(text, keywords)):
-        spellings = _spellings(term, sounds_like)
         for place in reversed(places_of(text, [term]).get(term, ())):
             end = place + len(term)
             said = _heard_beside(text, place, end, heard)
-            if not said or _is_like(spellings, said):
+            if not said or _is_like(term, sounds_like, said):
                 continue
             text = f"{text[:place]}{said}{text[end:]}"
             concerns.append(
@@ -67,35 +67,48 @@ def said_terms(
         term
         for term, places in places_of(text, keywords).items()
         if (said := _heard_beside(text, places[0], places[0] + len(term), heard))
-        and (not _is_judged(term) or _is_like(_spellings(term, sounds_like), said))
+        and _is_judged(term)
+        and _is_like(term, sounds_like, said)
     )
 
 
-def _spellings(term: str, sounds_like: Sequence[tuple[str, str]]) -> list[str]:
-    return [term, *(alias for own, alias in sounds_like if own == term)]
-
-
 def _is_judged(term: str) -> bool:
-    plain = letters(term)
-    return len(plain) >= LEAST_LETTERS and plain.isalpha() and is_spelt(term)
+    """Not what may be any sound: numbers, other scripts, and a letter that is a word as well."""
+    if len(term) == 1 and term.islower():
+        return False
+    return bool(letters(term)) and is_known(term) and is_spelt(term)
 
 
-def _is_like(spellings: Sequence[str], said: str) -> bool:
-    spoken = [one for one in map(sounds, spellings) if one]
+def _is_like(term: str, sounds_like: Sequence[tuple[str, str]], said: str) -> bool:
+    aliases = (alias for own, alias in sounds_like if own == term)
+    spoken = [one for one in map(sounds, [*readings(term), *aliases]) if one]
     if not spoken:
         return False
+    highest = HIGHEST_COST_OF_SHORT if _is_short(term) else HIGHEST_COST
     costs = best_fit(spoken, [sounds(said) or BORDER], BY_SOUND).costs
-    return bool((costs <= HIGHEST_COST * np.array(list(map(len, spoken)))).any())
+    return bool((costs <= highest * np.array(list(map(len, spoken)))).any())
+
+
+def _is_short(term: str) -> bool:
+    return is_spelt_out(term) or len(letters(term)) < LEAST_LETTERS
 
 
 def _heard_beside(text: str, start: int, end: int, heard: str) -> str:
-    """The words that the head has heard beside a part of a text."""
+    """The words that the head has heard beside a part of a text.
+
+    A short term is said with more letters than it has: all count that are heard beside no others.
+    """
     before, own = len(letters(text[:start])), len(letters(text[start:end]))
     places = [place for place, sign in enumerate(heard) for _ in letters(sign)]
-    beside = letters_beside(text, heard)[before : before + own]
-    found = [places[place] for place in beside if place >= 0]
+    beside = letters_beside(text, heard)
+    found = [place for place in beside[before : before + own] if place >= 0]
     if not found:
         return ""
+    if _is_short(text[start:end]):
+        lower = max((place for place in beside[:before] if place >= 0), default=-1)
+        upper = min((p for p in beside[before + own :] if p >= 0), default=len(places))
+        found = [lower + 1, upper - 1]
+    found = [places[place] for place in found]
     first = heard.rfind(" ", 0, min(found)) + 1
     behind = heard.find(" ", max(found))
     return heard[first : None if behind < 0 else behind]

@@ -17,6 +17,7 @@ _ALIASES = re.compile("[,;]")
 _CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
 
 _INVISIBLE, _JOINERS = "Cf", "\u200c\u200d"
+_FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0"
 """What copied text brings along (zero-width spaces, marks of direction) is left out of a term. The
 joiners stay, which Persian, Hindi and emoji are spelt with."""
 
@@ -181,7 +182,7 @@ def _checked(term: object, where: str) -> str:
     if not isinstance(term, str):
         raise TypeError(f"{where} must be a string, not {term!r}.")
     bare = unicodedata.normalize("NFC", term).strip()
-    if not bare.isprintable():  # which is quick, and False for the joiners, too
+    if not bare.isascii() or not bare.isprintable():  # which is quick
         if any(unicodedata.category(one) in _CONTROLS for one in bare):
             raise ValueError(f"{where} ({bare!r}) contains a control character; remove it.")
         bare = "".join(one for one in bare if one in _JOINERS or not _is_invisible(one))
@@ -200,4 +201,4 @@ def _checked(term: object, where: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    return unicodedata.category(character) == _INVISIBLE
+    return unicodedata.category(character) == _INVISIBLE or character in _FILLERS

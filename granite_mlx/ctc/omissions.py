@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
+from granite_mlx.ctc.certainty import Certainty
 from granite_mlx.ctc.witness import letters, letters_beside
 
 
@@ -18,10 +19,12 @@ class Omission:
 
     Attributes:
         words: as they were heard.
+        first: the place of the first one among the words that were heard, those with letters.
         n_before: words of the text in front of them.
     """
 
     words: tuple[str, ...]
+    first: int
     n_before: int
 
     @property
@@ -40,15 +43,30 @@ def omissions(text: str, heard: str) -> list[Omission]:
     for first, last, place in _gaps(letters_beside(text, heard), len(said)):
         shift = _to_borders(said, own, (first, last, place), starts)
         inside = [
-            word
-            for n, word in enumerate(words)
+            n
+            for n in range(len(words))
             if first + shift <= starts[n] and starts[n + 1] <= last + shift
         ]
         if inside:
             n_before = sum(end <= place + shift for end in text_ends)
             is_within = place + shift > (0, *text_ends)[n_before]
-            found.append(Omission(tuple(inside), n_before + is_within))
+            missing = tuple(words[n] for n in inside)
+            found.append(Omission(missing, inside[0], n_before + is_within))
     return found
+
+
+def certain_parts(omission: Omission, heard: Sequence[Certainty]) -> Iterator[Omission]:
+    """All of it, if that was surely heard, or its words in a row that were; of all words heard."""
+    places = range(omission.first, omission.first + len(omission.words))
+    if sum((heard[n] for n in places), Certainty(0.0, 0)).is_certain:
+        yield omission
+        return
+    for sure, group in groupby(places, lambda n: heard[n].is_certain):
+        run = [*group]
+        if sure:
+            start = run[0] - omission.first
+            words = omission.words[start : start + len(run)]
+            yield Omission(words, run[0], omission.n_before)
 
 
 def _starts(words: Sequence[str]) -> list[int]:

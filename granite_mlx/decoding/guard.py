@@ -14,12 +14,16 @@ What the head has no letters for, as Japanese, is not judged.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from granite_mlx.ctc.certainty import Certainty
 from granite_mlx.ctc.greedy import N_CODE_POINTS
-from granite_mlx.ctc.omissions import Omission, omissions
+from granite_mlx.ctc.omissions import Omission, certain_parts, omissions
 from granite_mlx.ctc.witness import Testimony, letters, unheard_runs, witness
+
+_SIGNS = re.compile(r"[\d%&@#/*+=_\\^~|<>$€£¥°§]|\w[.:]\w")
 
 LEAST_RUN = 2
 """Neighbouring words. No recording of benchmarks/guard.py has two that were said and not heard."""
@@ -30,6 +34,7 @@ LEAST_LETTERS = 8
 
 LEAST_LEFT_OUT = 2
 LEAST_LEFT_OUT_LETTERS = 6
+LEAST_NAMED_LETTERS = 4
 """What is put in: a doubled word, and one that is cut at the edge of a segment, is less."""
 
 SURE_SHARE = 0.75
@@ -53,8 +58,18 @@ class Guarded:
     concerns: tuple[Concern, ...] = ()
 
 
-def guarded(text: str, heard: str, keywords: Sequence[str] = ()) -> Guarded:
-    """A transcript before what the character head has heard; `keywords` the model was given."""
+def guarded(
+    text: str,
+    heard: str,
+    keywords: Sequence[str] = (),
+    certainty: Callable[[], Sequence[Certainty]] | None = None,
+) -> Guarded:
+    """A transcript before what the character head has heard.
+
+    Args:
+        keywords: those that the model was given.
+        certainty: that of each word that was heard; None where all of them surely were.
+    """
     if not is_spelt(text):
         return Guarded(text)
     testimonies = witness(text, heard)
@@ -73,8 +88,13 @@ def guarded(text: str, heard: str, keywords: Sequence[str] = ()) -> Guarded:
     concerns += _unlike([*kept.values()])
     missing = []
     if _is_sure(kept.values()):
-        missing = [one for one in omissions(text, heard) if _is_missed(one, kept)]
-    concerns += [_missed(one) for one in missing]
+        found = omissions(text, heard)
+        if found and certainty is not None:
+            sure = certainty()
+            found = [part for one in found for part in certain_parts(one, sure)]
+        belonging = [_as_listed(one, keywords) for one in found if _belongs(one, kept)]
+        missing = [one for one in belonging if _is_long(one)]
+        concerns += [_missed(one) if _is_long(one) else _lacking(one) for one in belonging]
     if dropped or missing:
         # A sort keeps the order of what has the same place.
         parts = [(n + 1, one.word) for n, one in kept.items()]
@@ -88,13 +108,38 @@ def is_spelt(text: str) -> bool:
     return all(ord(letter) < N_CODE_POINTS or letter in "œßıøł" for letter in letters(text))
 
 
-def _is_missed(omission: Omission, kept: Mapping[int, Testimony]) -> bool:
+def _is_long(omission: Omission) -> bool:
+    """Whether there is enough of it to be put in."""
+    n_words, n_letters = len(omission.words), omission.n_letters
+    return n_words >= LEAST_LEFT_OUT and n_letters >= LEAST_LEFT_OUT_LETTERS
+
+
+def _lacking(omission: Omission) -> Concern:
+    return Concern(
+        "left_out_word",
+        f"the encoder heard {' '.join(omission.words)!r}, which the text lacks.",
+    )
+
+
+def _belongs(omission: Omission, kept: Mapping[int, Testimony]) -> bool:
     """Whether the words belong between those that are kept: n -> the nth of the text."""
-    if len(omission.words) < LEAST_LEFT_OUT or omission.n_letters < LEAST_LEFT_OUT_LETTERS:
+    if omission.n_letters < LEAST_NAMED_LETTERS:
         return False
     before = [one for n, one in kept.items() if n < omission.n_before and one.n_letters][-1:]
     after = [one for n, one in kept.items() if n >= omission.n_before and one.n_letters][:1]
-    return all(_is_sure([one]) for one in before + after)
+    # Signs and digits are said with letters that they have not: "25 %", "C++", "www.".
+    beside = [
+        one.word for n, one in kept.items() if n in (omission.n_before - 1, omission.n_before)
+    ]
+    has_signs = any(_SIGNS.search(word) for word in beside + [one.word for one in before + after])
+    return not has_signs and all(_is_sure([one]) for one in before + after)
+
+
+def _as_listed(omission: Omission, keywords: Sequence[str]) -> Omission:
+    """The same, single words as the keywords spell them."""
+    listed = {letters(term): term for term in keywords if len(term.split()) == 1}
+    words = tuple(listed.get(letters(word), word) for word in omission.words)
+    return replace(omission, words=words)
 
 
 def _is_sure(words: Collection[Testimony]) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from granite_mlx.biasing.echoes import without_echoes
+from granite_mlx.biasing.echoes import said_terms, without_echoes
 from granite_mlx.decoding.guard import Concern, Guarded
 
 
@@ -12,7 +12,13 @@ from granite_mlx.decoding.guard import Concern, Guarded
         ("give it to Kathryn", "give it to catherine", ["Kathryn"]),
         ("Nguyen said so", "win said so", ["Nguyen"]),
         ("Siobhán and Sean", "shivon and shawn", ["Siobhán", "Sean"]),
-        ("Bob met GPT", "the weather is cold", ["Bob", "GPT"]),  # too short to be judged
+        ("Bo met GPT", "beau met gee pea tea", ["Bo", "GPT"]),
+        ("Xu and Ng at AWS", "shu and ing at ay double you ess", ["Xu", "Ng", "AWS"]),
+        ("C++ and C# by 3M", "see plus plus and see sharp by three em", ["C++", "C#", "3M"]),
+        ("H&M et O2", "ache et em et o deux", ["H&M", "O2"]),
+        ("UX", "you ex", ["UX"]),
+        ("AI", "eye", ["AI"]),
+        ("a cat", "the cat", ["a"]),  # a word as well
         ("東京 and 4711", "the weather is cold", ["東京", "4711"]),
         ("Reykjavik", "the weather", ["Oslo"]),  # not from the list
         ("", "the weather", ["Oslo"]),
@@ -58,3 +64,30 @@ def test_an_alias_supports_a_term() -> None:
     assert without_echoes(text, heard, ["Worcestershire"]).text == "boo is nice"
     aliases = [("Worcestershire", "boo")]
     assert without_echoes(text, heard, ["Worcestershire"], aliases) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "heard", "term", "kept"),
+    [
+        ("in the kitchen UX in may", "in the kitchen eric opens it in may", "UX", "eric opens it"),
+        ("C++ works with Lily", "oscar works with lily", "C++", "oscar"),
+        ("3M will hide it", "zachary will hide it", "3M", "zachary"),
+        ("Bob met Anna", "weather met anna", "Bob", "weather"),
+    ],
+)
+def test_short_terms_are_judged_as_they_are_said(
+    text: str, heard: str, term: str, kept: str
+) -> None:
+    found = without_echoes(Guarded(text), heard, [term])
+    assert term not in found.text
+    assert kept in found.text
+    assert [one.code for one in found.concerns] == ["echoed_keyword"]
+
+
+def test_the_terms_that_were_said() -> None:
+    text, heard = "Kathryn met UX and Reykjavik", "catherine met oscar and a boat"
+    assert said_terms(text, heard, ["UX", "Reykjavik", "Kathryn", "Oslo"]) == ("Kathryn",)
+    assert said_terms("Boo is nice", "boo is nice", ["Boo"]) == ("Boo",)
+    assert said_terms(
+        "Worcester is nice", "boo is nice", ["Worcester"], [("Worcester", "boo")]
+    ) == ("Worcester",)

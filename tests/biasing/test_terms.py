@@ -68,6 +68,7 @@ def test_neither_list_nor_path(wrong: Any) -> None:
         ("\n", "empty"),
         ("\u200b", "empty"),
         (" \ufeff\u202e ", "empty"),
+        ("\u3164\u034f", "empty"),
         ("\u200d", "neither a letter"),
         ("...", "neither a letter"),
         ("- \u0301", "neither a letter"),

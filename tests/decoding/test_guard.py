@@ -1,7 +1,10 @@
 """What of a text stands before its witness."""
 
+import math
+
 import pytest
 
+from granite_mlx.ctc.certainty import Certainty
 from granite_mlx.decoding.guard import guarded, is_spelt
 
 
@@ -36,12 +39,15 @@ def test_a_transcript(text: str, heard: str, kept: str, expected: list[str]) -> 
         ("At home he sings.", "in geneva at home he sings", "in geneva At home he sings."),
         ("he works at noon", "he works with lily in vienna at noon",
          "he works with lily in vienna at noon"),
-        # One word, few letters; of digits and abbreviations it hears the words.
-        ("five four", "five five four", None),
+        # Few letters; of digits, signs and abbreviations it hears the words.
         ("he is here", "he is a b here", None),
         ("I paid $25 today", "i paid twenty five dollars today", None),
         ("It costs 3,100 francs", "it costs three thousand one hundred francs", None),
         ("about 5 % of it", "about five percent of it", None),
+        ("C++ is hard", "c plus plus is hard", None),
+        ("see https://example.com now", "see h t t p s colon slash slash example com now", None),
+        ("see www.example.com", "see double u double u double u example com", None),
+        ("de vingt-cinq % en mai", "de vingt cinq pour cent en mai", None),
         # In noise the head writes what nobody said, and so it does beside words that it mishears.
         ("a green chair", "q grem shar wo ne lusegi", None),
         ("", "an a tanne a luzegi", None),
@@ -52,6 +58,32 @@ def test_words_that_the_decoder_left_out(text: str, heard: str, kept: str | None
     found, named = codes(text, heard)
     assert found == (kept or text)
     assert ("left_out_words" in named) == (kept is not None)
+
+
+def test_a_single_word_is_named_and_not_put_in() -> None:
+    assert codes("six four", "six five four") == ("six four", ["left_out_word"])
+    assert codes("a four", "a b four") == ("a four", [])
+
+
+def test_what_is_put_in_is_spelt_as_the_keywords_are() -> None:
+    text, heard = "he works at noon", "he works with lilly in vienna at noon"
+    assert codes(text, heard, ("Lilly", "Ada"))[0] == "he works with Lilly in vienna at noon"
+
+
+def test_only_what_was_surely_heard_is_put_in() -> None:
+    text, heard = "he is at home", "he is at home in geneva og agil"
+
+    def found(*letters: float) -> str:
+        words = heard.split()[4:]
+        unsure = [
+            Certainty(len(w) * math.log(p), len(w)) for w, p in zip(words, letters, strict=True)
+        ]
+        return guarded(text, heard, certainty=lambda: [Certainty(0.0, 2)] * 4 + unsure).text
+
+    assert found(0.99, 0.99, 0.5, 0.8) == "he is at home in geneva"
+    assert found(0.99, 0.5, 0.99, 0.99) == "he is at home og agil"
+    assert found(0.89, 0.99, 0.99, 0.99) == heard  # as a whole
+    assert found(0.5, 0.5, 0.5, 0.5) == text
 
 
 def test_words_that_were_put_in_are_named() -> None:
