@@ -1,0 +1,191 @@
+"""Ray: started here or joined at an address, and lots of recordings mapped over its workers.
+
+Ray Data does the spreading: one block for each lot, mapped over a pool of actors that each hold a
+model. It takes blocks in order, gives one to whichever actor is free, starts an actor that was lost
+again and gives its block to another. It promises a block's result once, and its work at least once:
+a lot whose worker is lost may be listened to twice. Exactly once is made of that by the driver,
+which alone writes results, one row for each content. (Actors of Ray Core, driven by hand, would
+leave that the same and add the pool, the retries and the restarts to our code.)
+
+A recording that takes its worker down with it would be tried for ever, so a block has a number of
+tries, and one that has used them up is left out. What is then missing goes once more, each
+recording as a lot of its own, so that only the one to blame is set aside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from granite_mlx.corpus.errors import CorpusError
+from granite_mlx.corpus.items import Outcome, Task, packed, unpacked_outcomes, unpacked_tasks
+
+Lots = Sequence[Sequence[Task]]
+Listen = Callable[[Sequence[Task]], list[Outcome]]
+"""What a worker does with a lot."""
+
+MakeWorker = Callable[[], Listen]
+"""Called once in each worker; it loads the model."""
+
+Engine = Callable[[Lots], Iterator[list[Outcome]]]
+"""Lots -> their outcomes as they come. Those of a lot may be missing."""
+
+OBJECT_STORE_BYTES = 128 << 20
+"""Tasks and texts pass through it, no sound."""
+
+N_RETRIES = 2
+
+SESSION_BASE, SESSION_PREFIX = "/tmp", "granite-mlx-ray-"
+"""Not $TMPDIR, which is long on a Mac: a socket's path may have 103 bytes there, and Ray needs 70."""
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # of what its C++ writes to the driver's stderr
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # it would send the working folder to the workers
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+class LotWorker:
+    """An actor of the pool: one model, from the first lot to the last."""
+
+    def __init__(self, make: MakeWorker) -> None:
+        self._listen = make()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """A batch is one lot."""
+        return {"outcomes": [packed(self._listen(unpacked_tasks(str(t)))) for t in batch["tasks"]]}
+
+
+@contextlib.contextmanager
+def cluster(
+    make: MakeWorker, n_workers: int | None, address: str | None, note: Path
+) -> Iterator[tuple[Engine, int]]:
+    """A running cluster as an engine, and its number of workers.
+
+    Without an `address`, Ray runs on this machine alone, in a folder that goes when it ends; `note`
+    is where the folder's name is kept, so that one that a crash has left goes next time. With an
+    address, the default is a worker for each machine of the cluster.
+
+    Raises:
+        CorpusError: Ray is not installed, cannot be started or does not answer.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    _sweep(note)
+    folder = Path(tempfile.mkdtemp(prefix=SESSION_PREFIX, dir=SESSION_BASE))
+    note.write_text(str(folder), encoding="utf-8")
+    with contextlib.ExitStack() as stack:
+        stack.callback(_sweep, note)
+        # Ray prints about lost workers, on stdout too, and its loggers keep the stream they find.
+        log = stack.enter_context(open(folder / "driver.log", "w", encoding="utf-8"))
+        stack.enter_context(contextlib.redirect_stdout(log))
+        stack.enter_context(contextlib.redirect_stderr(log))
+        ray = _imported()
+        with _own_signals(), _stderr_to(log):
+            _start(ray, n_workers, address, folder)
+        stack.callback(ray.shutdown)
+        n = n_workers or sum(node["Alive"] for node in ray.nodes())
+
+        def engine(lots: Lots) -> Iterator[list[Outcome]]:
+            return _mapped(ray, make, lots, n)
+
+        yield engine, n
+
+
+def _imported() -> Any:
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise CorpusError(
+            "granite-mlx corpus needs Ray Data; install it with: pip install 'granite-mlx[corpus]'"
+        ) from error
+    return ray
+
+
+def _start(ray: Any, n_workers: int | None, address: str | None, folder: Path) -> None:
+    quietly = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        if address is not None:
+            ray.init(address=address, **quietly)
+        else:
+            ray.init(
+                address="local",  # also where $RAY_ADDRESS names a cluster
+                num_cpus=n_workers or 1,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(folder),
+                **quietly,
+            )
+    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+        where = "on this machine" if address is None else f"at {address}"
+        said = " ".join(str(error).split())
+        raise CorpusError(f"Ray could not be started or reached {where} ({said}).") from error
+
+
+def _mapped(ray: Any, make: MakeWorker, lots: Lots, n_workers: int) -> Iterator[list[Outcome]]:
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1
+    rows = [{"tasks": packed(lot)} for lot in lots]
+    done = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        LotWorker,
+        fn_constructor_args=(make,),
+        batch_size=1,
+        batch_format="numpy",
+        # One at a time: a lot that waited for a busy worker could not go to one that is free.
+        compute=ray.data.ActorPoolStrategy(
+            size=min(n_workers, len(lots)), max_tasks_in_flight_per_actor=1
+        ),
+        num_cpus=1,
+        ray_remote_args_fn=_remote_options,
+    )
+    for batch in done.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
+        for text in batch["outcomes"]:
+            yield unpacked_outcomes(str(text))
+
+
+def _remote_options() -> dict[str, Any]:
+    return {"max_restarts": -1, "max_task_retries": N_RETRIES}
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray handles SIGTERM in its own way, by leaving at once; ours clears away first."""
+    kept = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            with contextlib.suppress(ValueError):  # not on the main thread
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _stderr_to(log: TextIO) -> Iterator[None]:
+    """What C++ writes goes to a file: Ray's core tells there how it was started."""
+    kept = os.dup(2)
+    os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _sweep(note: Path) -> None:
+    """Remove the folder of a session that has ended."""
+    with contextlib.suppress(OSError, UnicodeError):
+        folder = Path(note.read_text(encoding="utf-8"))
+        if folder.parent == Path(SESSION_BASE) and folder.name.startswith(SESSION_PREFIX):
+            shutil.rmtree(folder, ignore_errors=True)
+        note.unlink()
