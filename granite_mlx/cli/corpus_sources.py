@@ -1,4 +1,4 @@
-"""The recordings of an archive: files, folders, and the manifests of eval, transcribe and corpus."""
+"""The recordings of an archive: files, folders, and manifests as eval and transcribe have them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from granite_mlx.corpus.items import State
 from granite_mlx.errors import AudioError
 
 N_AT_ONCE = 4
-"""Hashing leaves the interpreter alone, and a disk or a network likes to be asked several things."""
+"""Hashing leaves the interpreter alone, and disks and networks like to be asked several things."""
 
 Fate = State | Exception
 

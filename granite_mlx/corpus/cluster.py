@@ -7,20 +7,23 @@ a lot whose worker is lost may be listened to twice. Exactly once is made of tha
 which alone writes results, one row for each content. (Actors of Ray Core, driven by hand, would
 leave that the same and add the pool, the retries and the restarts to our code.)
 
-A recording that takes its worker down with it would be tried for ever, so a block has a number of
-tries, and one that has used them up is left out. What is then missing goes once more, each
-recording as a lot of its own, so that only the one to blame is set aside.
+A recording that takes its worker down with it would be tried for ever. So an actor of Ray Core
+counts how often each lot was begun, and one that has used up its tries comes back unheard. Then its
+recordings go once more, each as a lot of its own, and only the one to blame is set aside.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -35,15 +38,15 @@ MakeWorker = Callable[[], Listen]
 """Called once in each worker; it loads the model."""
 
 Engine = Callable[[Lots], Iterator[list[Outcome]]]
-"""Lots -> their outcomes as they come. Those of a lot may be missing."""
+"""Lots -> their outcomes as they come. Of a lot whose workers were all lost there are none."""
 
 OBJECT_STORE_BYTES = 128 << 20
 """Tasks and texts pass through it, no sound."""
 
-N_RETRIES = 2
+N_TRIES = 3
 
 SESSION_BASE, SESSION_PREFIX = "/tmp", "granite-mlx-ray-"
-"""Not $TMPDIR, which is long on a Mac: a socket's path may have 103 bytes there, and Ray needs 70."""
+"""Not $TMPDIR, which is long on a Mac: a socket's path may have 103 bytes, and Ray needs 70."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -56,12 +59,43 @@ QUIET = {
 class LotWorker:
     """An actor of the pool: one model, from the first lot to the last."""
 
-    def __init__(self, make: MakeWorker) -> None:
+    def __init__(self, make: MakeWorker, began: Callable[[str], int]) -> None:
         self._listen = make()
+        self._began = began
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """A batch is one lot."""
-        return {"outcomes": [packed(self._listen(unpacked_tasks(str(t)))) for t in batch["tasks"]]}
+        return {"outcomes": [self._outcomes(str(text)) for text in batch["tasks"]]}
+
+    def _outcomes(self, text: str) -> str:
+        is_lost = self._began(text) > N_TRIES
+        return packed([] if is_lost else self._listen(unpacked_tasks(text)))
+
+
+class Tries:
+    """How often each lot was begun; an actor that outlives the workers."""
+
+    def __init__(self) -> None:
+        self._n: Counter[str] = Counter()
+
+    def begin(self, lot: str) -> int:
+        """-> the number of this try, from 1."""
+        self._n[lot] += 1
+        return self._n[lot]
+
+
+@dataclass(frozen=True)
+class Began:
+    """Asks the actor, from wherever the worker is."""
+
+    tries: Any
+
+    def __call__(self, text: str) -> int:
+        """-> the number of this try of a lot."""
+        import ray
+
+        n: int = ray.get(self.tries.begin.remote(hashlib.sha256(text.encode()).hexdigest()))
+        return n
 
 
 @contextlib.contextmanager
@@ -135,11 +169,11 @@ def _start(ray: Any, n_workers: int | None, address: str | None, folder: Path) -
 def _mapped(ray: Any, make: MakeWorker, lots: Lots, n_workers: int) -> Iterator[list[Outcome]]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.max_errored_blocks = -1
+    began = Began(ray.remote(num_cpus=0)(Tries).remote())
     rows = [{"tasks": packed(lot)} for lot in lots]
     done = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         LotWorker,
-        fn_constructor_args=(make,),
+        fn_constructor_args=(make, began),
         batch_size=1,
         batch_format="numpy",
         # One at a time: a lot that waited for a busy worker could not go to one that is free.
@@ -147,15 +181,10 @@ def _mapped(ray: Any, make: MakeWorker, lots: Lots, n_workers: int) -> Iterator[
             size=min(n_workers, len(lots)), max_tasks_in_flight_per_actor=1
         ),
         num_cpus=1,
-        ray_remote_args_fn=_remote_options,
     )
     for batch in done.iter_batches(batch_size=None, prefetch_batches=0, batch_format="numpy"):
         for text in batch["outcomes"]:
             yield unpacked_outcomes(str(text))
-
-
-def _remote_options() -> dict[str, Any]:
-    return {"max_restarts": -1, "max_task_retries": N_RETRIES}
 
 
 @contextlib.contextmanager
