@@ -11,7 +11,7 @@ SHORTEST_S, STEP_S, N_LENGTHS = 1.0, 0.05, 30
 
 
 def make(examples: Path, folder: Path, n_recordings: int) -> list[Path]:
-    """Write n_recordings WAV files of 1.0 to 2.5 s; the silence before each is of its own length."""
+    """Write n_recordings WAV files of 1.0 to 2.5 s, each behind its own length of silence."""
     sounds = [load_audio(path) for path in sorted(examples.glob("*.flac"))]
     folder.mkdir()
     paths = []

@@ -22,7 +22,7 @@ DIGESTS = [name_digest(str(n)) for n in range(600)]
 @pytest.mark.parametrize("n", [1, 2, 3, 7])
 def test_each_content_is_in_one_part(n: int) -> None:
     parts = [[one for one in DIGESTS if in_part(one, (k, n))] for k in range(1, n + 1)]
-    assert sorted(sum(parts, [])) == sorted(DIGESTS)
+    assert sorted(one for part in parts for one in part) == sorted(DIGESTS)
     assert min(map(len, parts)) > len(DIGESTS) / n / 2
 
 
