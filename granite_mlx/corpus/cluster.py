@@ -44,6 +44,10 @@ OBJECT_STORE_BYTES = 128 << 20
 """Tasks and texts pass through it, no sound."""
 
 N_TRIES = 3
+"""Of a lot, before it comes back unheard."""
+
+N_STARTS = 3
+"""Ray gives itself 30 s to start, which a busy machine may exceed; there is no option for it."""
 
 SESSION_BASE, SESSION_PREFIX = "/tmp", "granite-mlx-ray-"
 """Not $TMPDIR, which is long on a Mac: a socket's path may have 103 bytes, and Ray needs 70."""
@@ -147,23 +151,28 @@ def _imported() -> Any:
 
 def _start(ray: Any, n_workers: int | None, address: str | None, folder: Path) -> None:
     quietly = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if address is not None:
-            ray.init(address=address, **quietly)
-        else:
-            ray.init(
-                address="local",  # also where $RAY_ADDRESS names a cluster
-                num_cpus=n_workers or 1,
-                num_gpus=0,
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(folder),
-                **quietly,
-            )
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-        where = "on this machine" if address is None else f"at {address}"
-        said = " ".join(str(error).split())
-        raise CorpusError(f"Ray could not be started or reached {where} ({said}).") from error
+    for n_left in reversed(range(1 if address is not None else N_STARTS)):
+        try:
+            if address is not None:
+                ray.init(address=address, **quietly)
+            else:
+                ray.init(
+                    address="local",  # also where $RAY_ADDRESS names a cluster
+                    num_cpus=n_workers or 1,
+                    num_gpus=0,
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    _temp_dir=str(folder),
+                    **quietly,
+                )
+            return
+        except Exception as error:  # a plain one, where it took too long
+            ray.shutdown()
+            if n_left:
+                continue
+            where = "on this machine" if address is None else f"at {address}"
+            said = " ".join(str(error).split())
+            raise CorpusError(f"Ray could not be started or reached {where}: {said}") from error
 
 
 def _mapped(ray: Any, make: MakeWorker, lots: Lots, n_workers: int) -> Iterator[list[Outcome]]:
