@@ -14,6 +14,7 @@ recordings go once more, each as a lot of its own, and only the one to blame is 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import logging
@@ -120,6 +121,8 @@ def cluster(
     _sweep(note)
     folder = Path(tempfile.mkdtemp(prefix=SESSION_PREFIX, dir=SESSION_BASE))
     note.write_text(str(folder), encoding="utf-8")
+    # What a start that failed has left running ends when Python does: before this, which was first.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     with contextlib.ExitStack() as stack:
         stack.callback(_sweep, note)
         # Ray prints about lost workers, on stdout too, and its loggers keep the stream they find.

@@ -117,12 +117,15 @@ def test_a_driver_that_is_killed_goes_on(start: Callable[[], Driver], archive: P
     assert session_folders() <= before
 
 
-def test_ctrl_c_ends_at_once_with_what_is_done(start: Callable[[], Driver]) -> None:
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_ends_at_once_with_what_is_done(
+    start: Callable[[], Driver], ending: signal.Signals, code: int
+) -> None:
     before = session_folders()
     driver = start()
-    rows = driver.wait_for(N_BEFORE_THE_KILL)
-    driver.process.send_signal(signal.SIGINT)
-    assert driver.end() == 130, driver.log.read_text()
+    rows = driver.wait_for(1)
+    driver.process.send_signal(ending)
+    assert driver.end() == code, driver.log.read_text()
     assert "The same command goes on from there." in driver.log.read_text()
     kept = list(rows_in(driver.out))
     assert kept[: len(rows)] == rows
