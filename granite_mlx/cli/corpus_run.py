@@ -53,6 +53,7 @@ class Run:
         self._maker = maker
         self._start = start
         self._digest = options_digest(arguments, maker.options)
+        self._odd: list[tuple[Named, str]] = []
         self._n_failed = 0
         self._n_done = 0
         self._n_names = 0
@@ -69,6 +70,8 @@ class Run:
                 "goes on from there."
             )
             return Exit.INTERRUPTED
+        for one, said in self._odd:  # last: the file itself may just have been done
+            self._set_aside(one, said)
         self._store.finish()
         if obstacle is not None:
             self._screen.error(obstacle)
@@ -105,8 +108,9 @@ class Run:
         troubles = [(one, said) for one, said in troubles if in_part(name_digest(one.id), part)]
         items, odd = items_of(found)
         self._n_names = len(found) + len(troubles)
-        for one, said in [*troubles, *odd]:
+        for one, said in troubles:
             self._set_aside(one, said)
+        self._odd = odd
         left = []
         for item in items:
             self._name_again(item)

@@ -134,6 +134,12 @@ def cluster(
             _start(ray, n_workers, address, folder)
         stack.callback(ray.shutdown)
         n = n_workers or sum(node["Alive"] for node in ray.nodes())
+        n_cpus = int(ray.cluster_resources().get("CPU", 0))
+        if n > n_cpus:
+            raise CorpusError(
+                f"{n} workers take a CPU of Ray's each, and the cluster at {address} has {n_cpus}; "
+                "give fewer --workers, or ray start more --num-cpus."
+            )
 
         def engine(lots: Lots) -> Iterator[list[Outcome]]:
             return _mapped(ray, make, lots, n)

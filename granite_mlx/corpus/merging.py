@@ -71,7 +71,7 @@ def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:
 def _rows(folders: Sequence[Path]) -> Iterator[Row]:
     results: dict[str, tuple[bytes, Path]] = {}
     seen = set()
-    ids: dict[str, str] = {}
+    ids: dict[str, tuple[str, Path]] = {}
     for folder in folders:
         for row in rows_in(folder):
             content = row["sha256"]
@@ -82,10 +82,11 @@ def _rows(folders: Sequence[Path]) -> Iterator[Row]:
                     f"({row['id']}, SHA-256 {content[:16]}...); delete the folder that is wrong, "
                     "or do its part again."
                 )
-            if ids.setdefault(row["id"], content) != content:
+            other, before = ids.setdefault(row["id"], (content, folder))
+            if other != content and before != folder:
                 raise CorpusError(
-                    f"{folder}: {row['id']} is another recording in another of the folders; it has "
-                    "changed between them, or two machines use one name for two files."
+                    f"{before} and {folder} have two recordings called {row['id']}: it has changed "
+                    "between them, or two machines use one name for two files."
                 )
             if key_of(row) not in seen:
                 seen.add(key_of(row))

@@ -23,7 +23,12 @@ ROWS_AT_ONCE = 64
 
 def shards_in(folder: Path) -> list[Path]:
     """The finished ones, in order."""
-    return sorted(path for name in FORMATS for path in folder.glob(f"shard-*.{name}"))
+    return sorted(
+        path
+        for name in FORMATS
+        for path in folder.glob(f"shard-*.{name}")
+        if path.stem.partition("-")[2].isdecimal()
+    )
 
 
 def next_shard(folder: Path, shard_format: Format) -> Path:

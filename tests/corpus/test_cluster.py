@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -17,9 +18,10 @@ from granite_mlx.corpus.items import Outcome, Task
 from granite_mlx.corpus.rows import Row
 from granite_mlx.corpus.store import OPEN, rows_in
 
-pytest.importorskip("ray.data", reason="Ray Data is not installed (extra corpus)")
-
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray Data is not here (extra corpus)"),
+]
 
 N_RECORDINGS = 240
 N_BEFORE_THE_KILL = 60

@@ -177,6 +177,19 @@ def test_a_manifest_goes_in_and_eval_reads_what_comes_out(
     assert len(names(tmp_path / "again")) == 2
 
 
+def test_one_recording_asked_in_two_ways_is_done_in_the_first(
+    run: Run, engine: Any, folder: Path, tmp_path: Path
+) -> None:
+    manifest = folder / "talks.jsonl"
+    lines = [{"id": one, "audio": "0000.wav", "language": one} for one in ("fr", "de")]
+    manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for _ in range(2):
+        assert run(manifest, "-o", tmp_path / "out") == 1
+        assert names(tmp_path / "out") == ["fr"]
+        assert "asked with another language" in failed(tmp_path / "out")["0000.wav"]
+    assert engine.heard == ["0000.wav"]
+
+
 def test_the_manifest_of_transcribe_is_a_source(run: Run, folder: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "done.jsonl"
     line = {"manifest_version": 1, "input": str(folder / "0004.wav"), "status": "done"}

@@ -151,6 +151,13 @@ def test_two_results_of_one_content_are_refused(
     assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
 
 
+def test_two_recordings_of_one_name_are_refused(tmp_path: Path, rows: list[Row]) -> None:
+    a = filled(tmp_path / "a", rows[:1])
+    b = filled(tmp_path / "b", [{**rows[1], "id": rows[0]["id"]}])
+    with pytest.raises(CorpusError, match="two recordings called n0"):
+        merge([a, b], tmp_path / "all")
+
+
 def test_merging_refuses_other_settings_and_folders_in_use(tmp_path: Path, rows: list[Row]) -> None:
     a = filled(tmp_path / "a", rows)
     with pytest.raises(CorpusError, match="not empty"):
