@@ -21,6 +21,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,8 @@ N_TRIES = 3
 
 N_STARTS = 3
 """Ray gives itself 30 s to start, which a busy machine may exceed; there is no option for it."""
+
+CONNECT_S = 10.0
 
 SESSION_BASE, SESSION_PREFIX = "/tmp", "granite-mlx-ray-"
 """Not $TMPDIR, which is long on a Mac: a socket's path may have 103 bytes, and Ray needs 70."""
@@ -116,6 +119,8 @@ def cluster(
     Raises:
         CorpusError: Ray is not installed, cannot be started or does not answer.
     """
+    if address is not None:
+        _check_that_it_answers(address)
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     _sweep(note)
@@ -156,6 +161,19 @@ def _imported() -> Any:
             "granite-mlx corpus needs Ray Data; install it with: pip install 'granite-mlx[corpus]'"
         ) from error
     return ray
+
+
+def _check_that_it_answers(address: str) -> None:
+    """Ray itself would try for minutes. CorpusError where nobody is at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return  # as "auto", which Ray resolves
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise CorpusError(
+            f"no Ray cluster answers at {address} ({error}); is `ray start --head` running there?"
+        ) from error
 
 
 def _start(ray: Any, n_workers: int | None, address: str | None, folder: Path) -> None:

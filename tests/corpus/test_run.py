@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from granite_mlx.cli import corpus
+from granite_mlx.cli import corpus, main
 from granite_mlx.cli.failures import UsageError
 from granite_mlx.cli.model import load_granite_speech
 from granite_mlx.cli.parser import parse
@@ -213,3 +213,14 @@ def test_arguments_that_make_no_sense(words: str) -> None:
 def test_stdin_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read again"):
         run("-", "-o", tmp_path / "out")
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(
+    folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = ["-r", folder, "-o", tmp_path / "out", "-m", "demo", "--address", "127.0.0.1:9"]
+    assert main(["corpus", *map(str, words)]) == 2
+    said = capfd.readouterr()
+    assert said.out == ""
+    (line,) = said.err.splitlines()
+    assert line.startswith("granite-mlx: no Ray cluster answers at 127.0.0.1:9 (")
