@@ -17,7 +17,7 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".caf", ".m
 
 DEMO_LIMIT_BYTES = 12_000_000
 
-USED = ("ask", "eval", "mic", "serve")
+USED = ("ask", "corpus", "eval", "mic", "serve")
 """Extras that the package itself imports."""
 
 NOT_BY_NAME = {"websockets"}
@@ -53,7 +53,7 @@ def test_the_tests_have_the_extras_of_the_package(project: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize(
-    "extra", ["ask", "core", "bench", "dev", "eval", "mic", "reference", "serve"]
+    "extra", ["ask", "core", "corpus", "bench", "dev", "eval", "mic", "reference", "serve"]
 )
 def test_every_requirement_is_a_range_or_a_pin(extra: str, project: dict[str, Any]) -> None:
     extras = project["optional-dependencies"]

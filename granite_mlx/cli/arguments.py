@@ -35,13 +35,18 @@ def add_recognition_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="a recording, a folder of them with --recursive, or - for stdin",
     )
+    add_listening_arguments(parser)
+    add_output_arguments(parser.add_argument_group("output"))
+    add_subtitle_arguments(parser.add_argument_group("subtitles (srt and vtt)"))
+
+
+def add_listening_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `recognition_options` reads, and the model."""
     add_model_arguments(parser.add_argument_group("model"))
     speech = parser.add_argument_group("speech")
     add_spoken_arguments(speech)
     _add_part_arguments(speech)
     _add_decoding_arguments(parser.add_argument_group("decoding"))
-    add_output_arguments(parser.add_argument_group("output"))
-    add_subtitle_arguments(parser.add_argument_group("subtitles (srt and vtt)"))
 
 
 def recognition_options(arguments: argparse.Namespace) -> RecognitionOptions:

@@ -11,6 +11,7 @@ from granite_mlx.cli import (
     ask,
     bench,
     convert,
+    corpus,
     doctor,
     eval,
     listen,
@@ -20,7 +21,7 @@ from granite_mlx.cli import (
 )
 from granite_mlx.cli.failures import UsageError
 
-COMMANDS = (transcribe, translate, listen, serve, ask, convert, eval, bench, doctor)
+COMMANDS = (transcribe, translate, listen, serve, ask, corpus, convert, eval, bench, doctor)
 
 
 class Parser(argparse.ArgumentParser):

@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of this command."""
     add_recognition_arguments(parser)
     add_bulk_arguments(parser)
+    add_transcript_arguments(parser)
+
+
+def add_transcript_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `asked_of` reads: what is asked of transcripts and not of translations."""
     parser.add_argument(
         "--speculative",
         choices=SPECULATIVE,
@@ -63,11 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, screen: Screen, load: ModelLoader) -> int:
     """Transcribe the recordings. -> exit code."""
-    if arguments.speakers and arguments.word_times == "model":
-        raise UsageError("--word-times model cannot be had with --speakers; take aligned.")
-    asked = Asked(arguments.speakers, arguments.word_times, arguments.speculative)
-    one, several = partial(_transcribe, asked), partial(_transcribe_batch, asked)
-    return run_batch(arguments, screen, load, Recogniser(one, several))
+    return run_batch(arguments, screen, load, transcribers(asked_of(arguments)))
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,18 @@ class Asked:
     speakers: bool
     word_times: WordTimes
     speculative: Speculative
+
+
+def asked_of(arguments: argparse.Namespace) -> Asked:
+    """Raises UsageError for what cannot be had together."""
+    if arguments.speakers and arguments.word_times == "model":
+        raise UsageError("--word-times model cannot be had with --speakers; take aligned.")
+    return Asked(arguments.speakers, arguments.word_times, arguments.speculative)
+
+
+def transcribers(asked: Asked) -> Recogniser:
+    """How one recording and several are asked; it can be pickled."""
+    return Recogniser(partial(_transcribe, asked), partial(_transcribe_batch, asked))
 
 
 def _transcribe(

@@ -104,10 +104,8 @@ def make_row(
     """A row with languages as codes and terms checked.
 
     Raises:
-        EvaluationError: nothing to compare with, an unknown language, or a term that is none.
+        EvaluationError: an unknown language, or a term that is none.
     """
-    if text is None and target is None:
-        raise EvaluationError(f"{where} has neither a text nor a target; one is needed to compare.")
     try:
         terms = read_keywords(list(keywords)).terms
         spoken = language_code(language) if language else None
@@ -121,9 +119,14 @@ def completed(name: str, rows: Sequence[Row], notes: Sequence[str], defaults: De
     """A source of these rows, with what they do not say filled in.
 
     Raises:
-        EvaluationError: no rows, an id that is there twice, or a translation into nobody knows
-            what.
+        EvaluationError: no rows, nothing to compare with, an id that is there twice, or a
+            translation into nobody knows what.
     """
+    for row in rows:
+        if row.text is None and row.target is None:
+            raise EvaluationError(
+                f"{row.where} has neither a text nor a target; one is needed to compare."
+            )
     _check_ids(rows)
     kept = [row for row in rows if row.is_spoken or not defaults.skip_empty]
     if len(kept) < len(rows):
