@@ -81,6 +81,17 @@ def test_an_upload_that_announces_nothing_is_counted(small: Address) -> None:
     assert answer.headers["connection"] == "close"
 
 
+def test_what_comes_behind_the_form_is_counted(small: Address, english: bytes) -> None:
+    with small.connect() as connection:
+        connection.sendall(head(None) + chunk(form(english)))
+        for _ in range(8):
+            connection.sendall(chunk(bytes(MIB)))
+        connection.sendall(chunk(b""))
+        answer = answer_on(connection)
+    assert answer.status == 413
+    assert answer.error["code"] == "file_too_large"
+
+
 def chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
