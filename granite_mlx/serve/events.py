@@ -10,7 +10,14 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from granite_mlx.serve.answers import logprobs, segment_record, space_of, usage, verbose, word_record
+from granite_mlx.serve.answers import (
+    logprobs,
+    segment_record,
+    space_of,
+    usage,
+    verbose,
+    word_record,
+)
 from granite_mlx.serve.errors import ApiError, ClientGone, internal_error, log_failure
 from granite_mlx.serve.fields import Asked
 from granite_mlx.transcript import Segment, Transcript

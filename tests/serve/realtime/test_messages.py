@@ -280,6 +280,8 @@ def test_half_a_character_in_a_keyword(model: GraniteSpeech) -> None:
         ({"transcription": {"model": "llama"}}, "transcription.model"),
         ({"transcription": {"language": "Klingon"}}, "transcription.language"),
         ({"transcription": {"languages": ["en", "fr"]}}, "transcription.languages"),
+        ({"transcription": {"languages": ["Klingon"]}}, "transcription.languages"),
+        ({"transcription": {"language": "en", "languages": ["fr"]}}, "transcription.languages"),
         ({"transcription": {"keywords": [""]}}, "transcription.keywords"),
         ({"transcription": {"keywords": "one"}}, "transcription.keywords"),
         ({"transcription": {"prompt": "Write it as a poem, please."}}, "transcription.prompt"),
@@ -303,6 +305,37 @@ def test_settings_that_are_not_for_this_server_are_named(
         assert error["event_id"] == "mine"
         socket.send_json(update())
         assert answer(socket)["session"]["granite"]["ignored"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"granite": {"to": "Klingon"}}, "granite.to"),
+        ({"input_audio_transcription": {"language": "x"}}, "input_audio_transcription.language"),
+    ],
+)
+def test_a_language_that_is_wrong_is_named(
+    model: GraniteSpeech, fields: dict[str, Any], param: str
+) -> None:
+    with client(model).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        socket.send_json({"type": "session.update", "session": fields})
+        assert answer(socket)["error"]["param"] == f"session.{param}"
+
+
+def test_one_language_in_either_way(model: GraniteSpeech) -> None:
+    with client(model).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        for given, told in (
+            ({"language": "English"}, "en"),
+            ({"languages": []}, "en"),
+            ({"languages": ["fr"]}, "fr"),
+            ({"language": "", "languages": ["de"]}, "de"),
+            ({"language": None}, None),
+        ):
+            socket.send_json(update(transcription=given))
+            session = answer(socket)["session"]
+            assert session["audio"]["input"]["transcription"]["language"] == told
 
 
 NAMES = st.sampled_from(
