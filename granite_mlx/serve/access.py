@@ -49,7 +49,7 @@ class Access:
                 code="host_not_allowed",
             )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if not is_own_origin(origin, host):
             raise ApiError(
                 403, "pages of another origin may not ask this server.", code="origin_not_allowed"
             )
@@ -107,6 +107,17 @@ class AccessCheck:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})  # 403
             return
         await self._app(scope, receive, send)
+
+
+def is_own_origin(origin: str | None, host: str | None) -> bool:
+    """Whether a page of this server asks, or what is no page at all."""
+    if origin is None:
+        return True
+    try:
+        scheme, place, *_ = urlsplit(origin)
+    except ValueError:  # no address at all
+        return False
+    return scheme in ("http", "https") and place == host
 
 
 def is_loopback(host: str) -> bool:

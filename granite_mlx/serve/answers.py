@@ -70,7 +70,7 @@ def _short(transcript: Transcript, asked: Asked) -> dict[str, Any]:
     if asked.with_logprobs:
         found["logprobs"] = logprobs(transcript.segments, space_of(asked))
     if asked.to is None:
-        found["usage"] = _usage(transcript)
+        found["usage"] = usage(transcript)
     if transcript.warnings:
         found["granite"] = {"warnings": _warnings(transcript)}
     return found
@@ -93,7 +93,7 @@ def verbose(transcript: Transcript, asked: Asked) -> dict[str, Any]:
     if "word" in asked.granularities:
         found["words"] = [word_record(word) for word in transcript.words]
     if asked.to is None:
-        found["usage"] = _usage(transcript)
+        found["usage"] = usage(transcript)
     keywords = [
         {"term": one.term, "offered": one.offered, "found": one.found}
         for one in transcript.keywords
@@ -138,7 +138,8 @@ def _warnings(transcript: Transcript) -> list[dict[str, Any]]:
     ]
 
 
-def _usage(transcript: Transcript) -> dict[str, Any]:
+def usage(transcript: Transcript) -> dict[str, Any]:
+    """How much was heard."""
     return {"type": "duration", "seconds": _rounded(transcript.duration_s)}
 
 

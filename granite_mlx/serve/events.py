@@ -10,8 +10,15 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from granite_mlx.serve.answers import logprobs, segment_record, space_of, verbose, word_record
-from granite_mlx.serve.errors import ApiError, internal_error, log_failure
+from granite_mlx.serve.answers import (
+    logprobs,
+    segment_record,
+    space_of,
+    usage,
+    verbose,
+    word_record,
+)
+from granite_mlx.serve.errors import ApiError, ClientGone, internal_error, log_failure
 from granite_mlx.serve.fields import Asked
 from granite_mlx.transcript import Segment, Transcript
 from granite_mlx.transcript.characters import between, joined
@@ -33,6 +40,8 @@ async def events(parts: AsyncIterator[Segment | Transcript], asked: Asked) -> As
             elif part.text:
                 yield _event(*write.segment(part))
                 n_told += 1
+    except ClientGone:  # nobody is there to be told
+        raise
     except ApiError as error:
         if not n_told:
             raise
@@ -66,6 +75,8 @@ class _Deltas:
         event: dict[str, Any] = {"text": joined((one.text for one in self._told), self._space)}
         if self._asked.with_logprobs:
             event["logprobs"] = logprobs(self._told, self._space)
+        if self._asked.to is None:
+            event["usage"] = usage(transcript)
         return event
 
 

@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Unpack
-from urllib.parse import urlsplit
 
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -20,6 +19,7 @@ from starlette.websockets import WebSocket
 from granite_mlx.live.options import LiveOptions
 from granite_mlx.live.session import LiveSession
 from granite_mlx.segments.limits import SegmentLimits
+from granite_mlx.serve.access import is_own_origin
 from granite_mlx.serve.names import is_known
 from granite_mlx.serve.realtime_messages import error_message
 from granite_mlx.serve.realtime_session import RealtimeSession
@@ -106,8 +106,7 @@ class Realtime:
 
 def _is_same_origin(websocket: WebSocket) -> bool:
     """A page of another place could connect to a server on this machine and listen along."""
-    origin = websocket.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == websocket.headers.get("host")
+    return is_own_origin(websocket.headers.get("origin"), websocket.headers.get("host"))
 
 
 def _subprotocols(websocket: WebSocket) -> list[str]:

@@ -65,8 +65,9 @@ def new_id(kind: str) -> str:
 
 
 def written(kind: str, **fields: Any) -> str:
-    """A server's message."""
-    return json.dumps({"type": kind, "event_id": new_id("event"), **fields}, ensure_ascii=False)
+    """A server's message. Half a surrogate pair, which UTF-8 lacks, is told by its own escape."""
+    text = json.dumps({"type": kind, "event_id": new_id("event"), **fields}, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def error_message(

@@ -90,7 +90,7 @@ def updated(
     if fields.take("include"):
         settings = _ignoring(settings, "session.include")
     fields.end("id", "object", "expires_at", "client_secret", "modalities")
-    return _checked_language(settings)
+    return _checked_target(settings)
 
 
 def described(settings: Settings, session_id: str, expires_at: int) -> dict[str, Any]:
@@ -185,15 +185,8 @@ def _with_transcription(
     if model and not is_known_model(model):
         raise ClientError(f"{path}.model: the model {model!r} is not served here.", f"{path}.model")
     settings = replace(settings, model=model or settings.model)
-    if "language" in fields:
-        settings = replace(settings, language=fields.take_text("language") or None)
-    languages = fields.take_list("languages")
-    if languages is not None and len(languages) > 1:
-        raise ClientError(
-            f"{path}.languages: the model is told one language at most.", f"{path}.languages"
-        )
-    if languages:
-        settings = replace(settings, language=languages[0])
+    if "language" in fields or "languages" in fields:
+        settings = _with_language(settings, fields)
     keywords = fields.take_list("keywords")
     if keywords is not None:
         settings = replace(settings, keywords=tuple(keywords))
@@ -211,6 +204,27 @@ def _with_transcription(
     except (TypeError, ValueError) as error:
         raise ClientError(f"{path}.keywords: {error}", f"{path}.keywords") from error
     return settings
+
+
+def _with_language(settings: Settings, fields: _Fields) -> Settings:
+    """OpenAI's two ways to tell the language; a guess between several is not ours."""
+    is_given = "language" in fields
+    language = fields.take_text("language") or None
+    several = [one for one in fields.take_list("languages") or [] if one.strip()]
+    if several:
+        if len(several) > 1 or language is not None:
+            raise ClientError(
+                f"{fields.path}.languages must be one at most, and without language.",
+                f"{fields.path}.languages",
+            )
+        language = several[0]
+    if language is None:
+        return replace(settings, language=None) if is_given else settings
+    try:
+        return replace(settings, language=spoken_language(language))
+    except LanguageError as error:
+        name = "languages" if several else "language"
+        raise ClientError(str(error), f"{fields.path}.{name}") from error
 
 
 def _with_detection(settings: Settings, fields: _Fields | None, limits: SegmentLimits) -> Settings:
@@ -263,16 +277,14 @@ def _with_extensions(settings: Settings, fields: _Fields) -> Settings:
     return settings
 
 
-def _checked_language(settings: Settings) -> Settings:
+def _checked_target(settings: Settings) -> Settings:
+    if settings.to is None:
+        return settings
     try:
-        if settings.to is not None:
-            spoken, to = translation_pair(settings.language, settings.to)
-            return replace(settings, language=spoken, to=to)
-        if settings.language is not None:
-            return replace(settings, language=spoken_language(settings.language))
+        spoken, to = translation_pair(settings.language, settings.to)
     except LanguageError as error:
-        raise ClientError(str(error), "session.audio.input.transcription.language") from error
-    return settings
+        raise ClientError(str(error), "session.granite.to") from error
+    return replace(settings, language=spoken, to=to)
 
 
 def _ignoring(settings: Settings, path: str) -> Settings:

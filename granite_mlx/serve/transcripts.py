@@ -6,29 +6,40 @@ Subtitles have one set of rules, ours; the page has them written here rather tha
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
 
+import granite_mlx
+from granite_mlx.serve import transcript_writer
 from granite_mlx.serve.connection import Connection
 from granite_mlx.serve.errors import ApiError
 from granite_mlx.serve.limits import MIB, ServerLimits
 from granite_mlx.serve.places import Places
 from granite_mlx.serve.stopping import Stop
-from granite_mlx.transcript import FORMATS, Transcript
-from granite_mlx.transcript.writers import writers
+from granite_mlx.transcript import FORMATS
 
-LARGEST_BYTES = 16 * MIB
-"""Of one transcript: more than ten hours of speech."""
+LARGEST_BYTES = 8 * MIB
+"""Of one transcript: the words of more than five hours of speech."""
 
-N_AT_ONCE = 4
+N_AT_ONCE = 8
 """They are in memory."""
+
+N_WRITTEN_AT_ONCE = 2
+LONGEST_S = 120.0
+_ROOT = Path(granite_mlx.__file__).parent.parent
 
 
 class TranscriptEndpoint:
     """The endpoint; whether a client may ask is decided in front of it."""
 
     def __init__(self, limits: ServerLimits, stop: Stop) -> None:
-        self._limits, self._stop, self._places = limits, stop, Places(N_AT_ONCE)
+        self._limits, self._stop = limits, stop
+        self._places, self._writing = Places(N_AT_ONCE), Places(N_WRITTEN_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = Connection(receive, send, self._limits, self._stop)
@@ -42,19 +53,61 @@ class TranscriptEndpoint:
                 body += part
                 if len(body) > LARGEST_BYTES:
                     raise ApiError(413, f"a transcript has at most {LARGEST_BYTES} bytes.")
-            written = await asyncio.to_thread(_as_format, bytes(body), name)
+            try:
+                written = await connection.unless_gone(self._written(bytes(body), name))
+            finally:
+                await connection.close()
             await connection.begin(
                 200, "text/plain; charset=utf-8", content_length=str(len(written))
             )
             await connection.write(written)
             await connection.end()
 
+    async def _written(self, body: bytes, name: str) -> bytes:
+        """The transcript in a format. ApiError tells why it is not written.
 
-def _as_format(body: bytes, name: str) -> bytes:
+        A process of its own writes it: it can be stopped at any time, and holds up nobody.
+        """
+        latest_s = asyncio.get_running_loop().time() + LONGEST_S
+        with self._writing.place():
+            try:
+                async with self._stop.until(latest_s):
+                    status, output, errors = await _run(name, body)
+            except TimeoutError as error:
+                raise _too_long() from error
+        if status == transcript_writer.REFUSED:
+            refusal = json.loads(output)
+            raise ApiError(refusal["status"], refusal["message"])
+        if status == -signal.SIGXCPU:
+            raise _too_long()
+        if status:
+            raise RuntimeError(f"the writer of transcripts ended with {status}: {errors.decode()}")
+        return output
+
+
+async def _run(name: str, body: bytes) -> tuple[int, bytes, bytes]:
+    """Exit status, stdout and stderr of the writer; it is gone when this is left."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", transcript_writer.__name__, name),
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        cwd=_ROOT,  # so that this very package is found
+        start_new_session=True,  # Ctrl-C is the server's
+    )
     try:
-        text = writers()[name](Transcript.from_json(body.decode()))
-    except UnicodeDecodeError as error:
-        raise ApiError(400, "This is not a transcript: it is not UTF-8.") from error
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, str(error)) from error
-    return f"{text}\n".encode("utf-8", "backslashreplace")
+        output, errors = await process.communicate(body)
+    finally:
+        await _ended(process)
+    assert process.returncode is not None
+    return process.returncode, output, errors
+
+
+async def _ended(process: Process) -> None:
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+def _too_long() -> ApiError:
+    return ApiError(413, "the transcript takes too long to be written; send it in parts.")

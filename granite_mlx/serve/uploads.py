@@ -121,8 +121,13 @@ def too_large(limit_bytes: int) -> ApiError:
 
 def check_announced(content_length: str | None, limits: ServerLimits) -> None:
     """ApiError 413 for a body that says to be too large, before any of it is read."""
-    most = limits.upload_bytes + LONGEST_FIELDS_BYTES + FRAME_BYTES
-    if content_length is not None and content_length.isdecimal() and int(content_length) > most:
+    if content_length is not None and content_length.isdecimal():
+        _check_size(int(content_length), limits)
+
+
+def _check_size(n_bytes: int, limits: ServerLimits) -> None:
+    """ApiError 413 for a body that is larger than any form within the limits."""
+    if n_bytes > limits.upload_bytes + LONGEST_FIELDS_BYTES + FRAME_BYTES:
         raise too_large(limits.upload_bytes)
 
 
@@ -135,8 +140,11 @@ async def read_form(
         ApiError: 415 for another type, 400 for a body that is no form, 413 for what is too large.
     """
     reader = _Reader(_boundary(content_type), limits, room)
+    n_bytes = 0
     try:
         async for chunk in body:
+            n_bytes += len(chunk)
+            _check_size(n_bytes, limits)  # what stands around the parts, too
             reader.feed(chunk)
             if reader.upload is not None:
                 await reader.upload.look_at_length(limits.duration_s)

@@ -94,14 +94,13 @@ def unspaced_parts(text: str) -> list[str]:
     """A text without spaces, cut wherever Chinese and Japanese lines may end (after UAX #14)."""
     if text.isascii():
         return [text]
-    parts = [""]
-    for before, after in pairwise(["", *clusters(text)]):
-        wide = before != "" and (is_wide(before) or is_wide(after))
+    found = clusters(text)
+    starts = [0]
+    for index, (before, after) in enumerate(pairwise(found), start=1):
+        wide = is_wide(before) or is_wide(after)
         if wide and not opens(before[0]) and not closes(after[0]):
-            parts.append(after)
-        else:
-            parts[-1] += after
-    return parts
+            starts.append(index)
+    return ["".join(found[start:end]) for start, end in pairwise([*starts, len(found)])]
 
 
 def _continues(text: str, start: int, index: int) -> bool:

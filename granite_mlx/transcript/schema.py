@@ -7,7 +7,6 @@ key that the document lists and ignores all others.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from typing import Any, NoReturn, cast
 
@@ -23,6 +22,7 @@ from granite_mlx.transcript.types import (
 SCHEMA_VERSION = 1
 TASKS = ("transcribe", "translate")
 SHOWN_CHARACTERS = 40  # of a wrong value, in an error
+GREATEST = 1e6  # of a number: eleven days, in seconds
 
 
 def to_json(transcript: Transcript) -> str:
@@ -212,13 +212,14 @@ class _Fields:
 
     def number(self, key: str) -> float:
         number = _finite(self.get(key))
-        return self.refuse(key, "a number") if number is None else number
+        return self.refuse(key, f"a number up to {GREATEST:g}") if number is None else number
 
     def optional_number(self, key: str) -> float | None:
         if self.get(key) is None:
             return None
         number = _finite(self.get(key))
-        return self.refuse(key, "a number or null") if number is None else number
+        wanted = f"a number up to {GREATEST:g}, or null"
+        return self.refuse(key, wanted) if number is None else number
 
     def integer(self, key: str) -> int:
         value = self.get(key)
@@ -263,7 +264,7 @@ def _finite(value: object) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= GREATEST else None  # NaN is neither
 
 
 def _span(value: object) -> tuple[float, float] | None:

@@ -51,6 +51,12 @@ def test_lines_may_end_between_the_parts(text: str) -> None:
     assert all(part[-1] not in "「（" for part in parts[:-1])
 
 
+def test_a_word_without_end() -> None:
+    """It was copied once for each of its characters."""
+    word = "é" * 1_000_000
+    assert unspaced_parts(word) == [word]
+
+
 def test_white_space_divides_and_no_break_spaces_do_not() -> None:
     assert split(" a\tb\n\n10\u00a0000 \u3000今\u2028日 \u00a0 \x1f") == [
         "a", "b", "10\u00a0000", "今", "日",

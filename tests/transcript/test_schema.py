@@ -204,6 +204,7 @@ def test_null_stands_for_what_is_not_known(path: str) -> None:
         ("words[].segment", 3, r"words\[0\].segment must be the id of one of the 3 segments"),
         ("words[].segment", -1, r"words\[0\].segment must be"),
         ("duration_s", 10**400, "duration_s must be a number"),
+        ("duration_s", 1e308, "duration_s must be a number up to 1e"),
         ("model", ["demo"], "model must be a string, not a list"),
         ("duration_s", "y" * 90, r'not "yyy+\.\.\.\.$'),
     ],

@@ -86,6 +86,15 @@ def test_pages_of_other_origins_are_refused(address: Address, english: bytes, or
         assert not any(name.startswith("access-control") for name in answer.headers)
 
 
+def test_an_origin_that_is_none_is_refused(address: Address) -> None:
+    """Malformed ones, and what is no page though it has the server's name."""
+    own = address.url.removeprefix("http://")
+    for origin in ("http://[::1", "", f"chrome-extension://{own}", f"file://{own}", f"//{own}"):
+        answer = address.ask("GET", "/v1/models", origin=origin)
+        assert answer.status == 403
+        assert answer.error["code"] == "origin_not_allowed"
+
+
 def test_the_own_page_may_ask(address: Address) -> None:
     answer = address.ask("GET", "/v1/models", origin=address.url)
     assert answer.status == 200

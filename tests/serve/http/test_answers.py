@@ -1,7 +1,9 @@
 """What is in an answer beyond what OpenAI's clients look at, whole and as events."""
 
+import asyncio
 import io
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from granite_mlx import GraniteSpeech
+from granite_mlx import GraniteSpeech, Segment, Transcript
+from granite_mlx.serve.errors import ClientGone
+from granite_mlx.serve.events import events as as_events
+from granite_mlx.serve.fields import read_transcription
 
 from .asking import TRANSLATIONS, Address, Answer, silence, written
 
@@ -137,7 +142,38 @@ def test_silence(address: Address, form: str) -> None:
 
 def test_events_of_silence(address: Address) -> None:
     (done,) = events(address.post(silence(1.0), STREAMED))
-    assert done == {"type": "transcript.text.done", "text": ""}
+    usage = {"type": "duration", "seconds": 1.0}
+    assert done == {"type": "transcript.text.done", "text": "", "usage": usage}
+
+
+def test_the_last_event_has_the_usage_of_a_whole_answer(
+    address: Address, samples: np.ndarray
+) -> None:
+    recording = written(samples)
+    *_, done = events(address.post(recording, STREAMED))
+    assert done["usage"] == address.post(recording).json["usage"]
+    *_, done = events(address.post(recording, STREAMED, ("to", "fr"), path=TRANSLATIONS))
+    assert "usage" not in done
+
+
+def test_a_client_that_leaves_a_stream_is_no_bug(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing is logged, nothing more is told, and the request ends as one whose client went."""
+
+    async def parts() -> AsyncIterator[Segment | Transcript]:
+        yield Segment(0.0, 1.0, "hello")
+        raise ClientGone
+
+    told = []
+
+    async def tell() -> None:
+        asked = read_transcription([("stream", "true")], lambda name: True)
+        async for event in as_events(parts(), asked):
+            told.append(event)
+
+    with pytest.raises(ClientGone):
+        asyncio.run(tell())
+    assert len(told) == 1
+    assert caplog.records == []
 
 
 def test_what_cannot_be_streamed_is_refused_by_its_status(address: Address) -> None:

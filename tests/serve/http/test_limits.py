@@ -81,6 +81,17 @@ def test_an_upload_that_announces_nothing_is_counted(small: Address) -> None:
     assert answer.headers["connection"] == "close"
 
 
+def test_what_comes_behind_the_form_is_counted(small: Address, english: bytes) -> None:
+    with small.connect() as connection:
+        connection.sendall(head(None) + chunk(form(english)))
+        for _ in range(8):
+            connection.sendall(chunk(bytes(MIB)))
+        connection.sendall(chunk(b""))
+        answer = answer_on(connection)
+    assert answer.status == 413
+    assert answer.error["code"] == "file_too_large"
+
+
 def chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
@@ -305,11 +316,12 @@ def test_a_slow_reader(serve: Callable[..., Address], monkeypatch: pytest.Monkey
     monkeypatch.setattr(PatientProtocol, "look_every_s", 0.1)
     address = serve(limits=ServerLimits(stall_s=0.3))
     segments = [
-        {"id": n, "start_s": float(n), "end_s": n + 1.0, "text": "x" * 1000, "confidence": None,
-         "speaker": None, "language": None, "target_language": None} for n in range(8000)
+        {"id": n, "start_s": float(n), "end_s": n + 1.0, "text": "x", "confidence": None,
+         "speaker": None, "language": None, "target_language": None} for n in range(50_000)
     ]  # fmt: skip
     given = json.loads(Transcript((), None, None, "transcribe", 9000.0, "demo").to_json())
-    body = json.dumps({**given, "segments": segments}).encode()
+    body = json.dumps({**given, "segments": segments}, separators=(",", ":")).encode()
+    n_bytes = len(Transcript.from_json(body.decode()).to_json())
     with address.connect() as connection:
         connection.sendall(head(len(body), "/v1/transcripts/json", "application/json") + body)
         connection.settimeout(ENOUGH_S)
@@ -319,7 +331,7 @@ def test_a_slow_reader(serve: Callable[..., Address], monkeypatch: pytest.Monkey
         with contextlib.suppress(ConnectionResetError):
             while data := connection.recv(1 << 20):
                 received += len(data)
-    assert received < len(body)
+    assert received < n_bytes
 
 
 def test_a_hundred_clients_at_once(address: Address) -> None:

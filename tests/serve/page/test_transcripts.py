@@ -1,6 +1,11 @@
 """POST /v1/transcripts/{format}."""
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -9,8 +14,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from granite_mlx import Segment, Transcript, Word
-from granite_mlx.serve import transcripts
-from granite_mlx.serve.errors import ErrorAnswers
+from granite_mlx.serve import transcript_writer, transcripts
+from granite_mlx.serve.errors import ApiError, ClientGone, ErrorAnswers
 from granite_mlx.serve.limits import ServerLimits
 from granite_mlx.serve.stopping import Stop
 from granite_mlx.serve.transcripts import TranscriptEndpoint
@@ -19,6 +24,15 @@ WORDS = (Word(0.5, 0.9, "Zoé", 0.9), Word(1.0, 1.4, "rit", 0.4))
 TRANSCRIPT = Transcript(
     (Segment(0.5, 1.4, "Zoé rit", 0.65, words=WORDS),), "fr", None, "transcribe", 2.0, "demo"
 )
+
+
+SLOW_S = 60.0
+
+
+def spoken(text: str, end_s: float = 3.0) -> bytes:
+    """A transcript of one segment."""
+    segments = (Segment(0.0, end_s, text),)
+    return Transcript(segments, None, None, "transcribe", 3.0, "demo").to_json().encode()
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +56,10 @@ def test_what_is_wrong_is_told(client):
         (client.post("/v1/transcripts/srt", content="{"), 400, "not JSON"),
         (client.post("/v1/transcripts/srt", content="{}"), 400, "schema_version is missing"),
         (client.post("/v1/transcripts/srt", content=b"\xff"), 400, "UTF-8"),
+        (client.post("/v1/transcripts/srt", content="[" * 200_000), 400, "not JSON"),
+        (client.post("/v1/transcripts/srt", content=spoken("x", 1e308)), 400, "end_s"),
+        (client.post("/v1/transcripts/srt", content=spoken(" x" * 200_001)), 413, "200000 words"),
+        (client.post("/v1/transcripts/vtt", content=spoken("好" * 200_001)), 413, "200000 words"),
     ]
     for answer, status, part in refused:
         assert answer.status_code == status
@@ -52,3 +70,89 @@ def test_too_large(client, monkeypatch):
     monkeypatch.setattr(transcripts, "LARGEST_BYTES", 100)
     answer = client.post("/v1/transcripts/srt", content=TRANSCRIPT.to_json())
     assert answer.status_code == 413
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], int]:
+    """The writer sleeps -> how many are at it."""
+    package = tmp_path / "slow_writer"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "__main__.py").write_text(
+        "import os, pathlib, time\n"
+        "pathlib.Path(__file__).with_name(f'{os.getpid()}.pid').touch()\n"
+        f"time.sleep({SLOW_S})\n"
+    )
+    monkeypatch.setattr(transcripts, "_ROOT", tmp_path)
+    monkeypatch.setattr(transcript_writer, "__name__", "slow_writer")
+
+    def n_running() -> int:
+        return sum(is_running(int(path.stem)) for path in package.glob("*.pid"))
+
+    return n_running
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_no_more_than_two_are_written_at_once_and_who_goes_ends_it(slow):
+    """Nobody waits for the writer: neither a client that goes nor a server that ends."""
+
+    async def ask() -> None:
+        stop = Stop()
+        endpoint = TranscriptEndpoint(ServerLimits(), stop)
+        goes = asyncio.Event()
+        first = asyncio.create_task(asked(endpoint, goes))
+        second = asyncio.create_task(asked(endpoint, asyncio.Event()))
+        await until(lambda: slow() == 2)
+        with pytest.raises(ApiError) as found:
+            await asked(endpoint, asyncio.Event())
+        assert (found.value.status, found.value.code) == (503, "server_busy")
+        goes.set()
+        await first
+        assert slow() == 1
+        stop.begin()
+        with pytest.raises(ApiError) as found:
+            await second
+        assert (found.value.status, found.value.code) == (503, "stopping")
+        assert slow() == 0
+
+    asyncio.run(ask())
+
+
+def test_what_takes_too_long_is_ended(slow, monkeypatch):
+    monkeypatch.setattr(transcripts, "LONGEST_S", 0.5)
+    endpoint = TranscriptEndpoint(ServerLimits(), Stop())
+    with pytest.raises(ApiError, match="too long") as found:
+        asyncio.run(asked(endpoint, asyncio.Event()))
+    assert found.value.status == 413
+    assert slow() == 0
+
+
+async def asked(endpoint: TranscriptEndpoint, goes: asyncio.Event) -> None:
+    """A client that goes when it is told to."""
+    messages = [{"type": "http.request", "body": b"{}", "more_body": False}]
+
+    async def receive():
+        if messages:
+            return messages.pop()
+        await goes.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        pytest.fail(f"it was answered: {message}")
+
+    with contextlib.suppress(ClientGone):
+        await endpoint({"path_params": {"format": "srt"}}, receive, send)
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    latest_s = time.monotonic() + SLOW_S / 2
+    while not is_so():
+        assert time.monotonic() < latest_s
+        await asyncio.sleep(0.02)

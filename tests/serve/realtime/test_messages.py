@@ -236,6 +236,42 @@ def test_wrong_messages_are_answered_and_the_session_goes_on(
         assert answer(socket)["type"] == "session.updated"
 
 
+HALF = "\\ud83d"  # of a surrogate pair, as JSON writes it
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        f'{{"type": "{HALF}"}}',
+        f'{{"type": "x", "event_id": "{HALF}"}}',
+        f'{{"type": "session.update", "session": {{"{HALF}": 1}}}}',
+        f'{{"type": "session.update", "session": {{"type": "{HALF}"}}}}',
+        f'{{"type": "session.update", "session": {{"granite": {{"to": "{HALF}"}}}}}}',
+        f'{{"type": "session.update", "session": {{"granite": {{"punctuate": "{HALF}"}}}}}}',
+        json.dumps(update(transcription={"model": "\ud83d"})),
+        json.dumps(update(transcription={"language": "\ud83d"})),
+        json.dumps(update(transcription={"prompt": "\ud83d."})),
+        json.dumps(update(format="\ud83d")),
+    ],
+)
+def test_half_a_character_is_an_error_like_others(model: GraniteSpeech, message: str) -> None:
+    with client(model).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        socket.send_text(message)
+        assert answer(socket)["type"] == "error"
+        socket.send_json(update())
+        assert answer(socket)["type"] == "session.updated"
+
+
+def test_half_a_character_in_a_keyword(model: GraniteSpeech) -> None:
+    with client(model).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        socket.send_json(update(transcription={"keywords": ["\ud83d"]}))
+        assert answer(socket)["type"] in ("session.updated", "error")
+        socket.send_json({"type": "input_audio_buffer.clear"})
+        assert answer(socket)["type"] == "input_audio_buffer.cleared"
+
+
 @pytest.mark.parametrize(
     ("audio_input", "param"),
     [
@@ -244,6 +280,8 @@ def test_wrong_messages_are_answered_and_the_session_goes_on(
         ({"transcription": {"model": "llama"}}, "transcription.model"),
         ({"transcription": {"language": "Klingon"}}, "transcription.language"),
         ({"transcription": {"languages": ["en", "fr"]}}, "transcription.languages"),
+        ({"transcription": {"languages": ["Klingon"]}}, "transcription.languages"),
+        ({"transcription": {"language": "en", "languages": ["fr"]}}, "transcription.languages"),
         ({"transcription": {"keywords": [""]}}, "transcription.keywords"),
         ({"transcription": {"keywords": "one"}}, "transcription.keywords"),
         ({"transcription": {"prompt": "Write it as a poem, please."}}, "transcription.prompt"),
@@ -267,6 +305,37 @@ def test_settings_that_are_not_for_this_server_are_named(
         assert error["event_id"] == "mine"
         socket.send_json(update())
         assert answer(socket)["session"]["granite"]["ignored"] == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"granite": {"to": "Klingon"}}, "granite.to"),
+        ({"input_audio_transcription": {"language": "x"}}, "input_audio_transcription.language"),
+    ],
+)
+def test_a_language_that_is_wrong_is_named(
+    model: GraniteSpeech, fields: dict[str, Any], param: str
+) -> None:
+    with client(model).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        socket.send_json({"type": "session.update", "session": fields})
+        assert answer(socket)["error"]["param"] == f"session.{param}"
+
+
+def test_one_language_in_either_way(model: GraniteSpeech) -> None:
+    with client(model).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        for given, told in (
+            ({"language": "English"}, "en"),
+            ({"languages": []}, "en"),
+            ({"languages": ["fr"]}, "fr"),
+            ({"language": "", "languages": ["de"]}, "de"),
+            ({"language": None}, None),
+        ):
+            socket.send_json(update(transcription=given))
+            session = answer(socket)["session"]
+            assert session["audio"]["input"]["transcription"]["language"] == told
 
 
 NAMES = st.sampled_from(
@@ -362,10 +431,17 @@ def test_no_more_sessions_than_there_may_be(model: GraniteSpeech) -> None:
 
 def test_a_page_of_another_origin_is_refused(model: GraniteSpeech) -> None:
     test_client = client(model)
-    for origin in ("https://evil.example", "null", "http://127.0.0.1:9999"):
+    for origin in (
+        "https://evil.example",
+        "null",
+        "http://127.0.0.1:9999",
+        "http://[::1",
+        "chrome-extension://127.0.0.1:8000",
+    ):
+        headers = {"Origin": origin, "Host": "127.0.0.1:8000"}
         with (
             pytest.raises(WebSocketDisconnect),
-            test_client.websocket_connect("/v1/realtime", headers={"Origin": origin}),
+            test_client.websocket_connect("/v1/realtime", headers=headers),
         ):
             pass
     ours = {"Origin": "http://127.0.0.1:8000", "Host": "127.0.0.1:8000"}
