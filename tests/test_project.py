@@ -49,7 +49,9 @@ def test_dependencies_are_what_the_package_imports(
 
 def test_the_tests_have_the_extras_of_the_package(project: dict[str, Any]) -> None:
     extras = project["optional-dependencies"]
-    assert {one for extra in USED for one in extras[extra]} <= set(extras["dev"])
+    wanted = {one for extra in USED for one in extras[extra]}
+    # Tests with Ray itself are skipped without it: it is large, and they take minutes.
+    assert {one for one in wanted if not one.startswith("ray")} <= set(extras["dev"])
 
 
 @pytest.mark.parametrize(
