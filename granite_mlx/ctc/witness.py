@@ -12,6 +12,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -60,9 +61,10 @@ def witness(text: str, heard: str) -> list[Testimony]:
     return found
 
 
-def letters_beside(text: str, heard: str) -> list[int]:
+@lru_cache(maxsize=8)  # several rules look at one text in turn
+def letters_beside(text: str, heard: str) -> Sequence[int]:
     """For each of the `letters` of a text the one of those heard beside it, or -1."""
-    return alignment(_numbers(letters(text)), _numbers(letters(heard)))
+    return tuple(alignment(_numbers(letters(text)), _numbers(letters(heard))))
 
 
 def letters(text: str) -> str:
