@@ -7,7 +7,6 @@ them, so that nothing has to agree with anything else after a crash.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from granite_mlx.corpus.shards import (
     sync_folder,
     write_shard,
 )
+from granite_mlx.locking import AT_WORK, opened_alone
 
 SETTINGS, FAILED = "settings.json", "failed.jsonl"
 LOCK, OPEN, FILES = ".lock", ".open.jsonl", ".files.jsonl"
@@ -228,16 +228,10 @@ def failures_in(folder: Path) -> list[dict[str, Any]]:
 
 
 def _locked(path: Path) -> BinaryIO:
-    file: BinaryIO = open(path, "ab", buffering=0)  # noqa: SIM115
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return opened_alone(path)
     except BlockingIOError as error:
-        file.close()
-        raise CorpusError(
-            f"-o {path.parent}: another process is at work there; wait for it, or name another "
-            "folder."
-        ) from error
-    return file
+        raise CorpusError(f"-o {path.parent}: {AT_WORK}") from error
 
 
 def _read_failures(path: Path) -> dict[str, dict[str, Any]]:

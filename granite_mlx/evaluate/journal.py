@@ -5,7 +5,6 @@ An evaluation that was stopped goes on from there; one that asks something else 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 from granite_mlx.evaluate.answers import Answer, from_record, to_record
 from granite_mlx.evaluate.errors import EvaluationError
 from granite_mlx.evaluate.rows import Row
+from granite_mlx.locking import AT_WORK, opened_alone
 from granite_mlx.strict_json import TwiceError, read_json
 
 SETTINGS, UTTERANCES = "settings.json", "utterances.jsonl"
@@ -163,15 +163,10 @@ def read_records(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 def _locked(path: Path) -> BinaryIO:
     """The file, to be added to by nobody else. A line that a crash has cut off goes."""
-    file: BinaryIO = open(path, "ab", buffering=0)  # noqa: SIM115
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file = opened_alone(path)
     except BlockingIOError as error:
-        file.close()
-        raise EvaluationError(
-            f"-o {path.parent}: another process is at work there; wait for it, or name another "
-            "folder."
-        ) from error
+        raise EvaluationError(f"-o {path.parent}: {AT_WORK}") from error
     whole = path.read_bytes().rfind(b"\n") + 1
     if whole < path.stat().st_size:
         os.truncate(path, whole)
