@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -25,6 +25,7 @@ from granite_mlx.model.family import Family
 from granite_mlx.reading import Reading, Spoken
 from granite_mlx.recognition import Answered, Asked, Recogniser
 from granite_mlx.request import Progress, Request
+from granite_mlx.rereading import Read, is_better, is_doubtful, smaller
 from granite_mlx.running import Checkpoint
 from granite_mlx.scheduling import Scheduler
 from granite_mlx.segments.letters import Letters
@@ -112,10 +113,10 @@ class Listener:
             pieces = _Pieces(read)
             behind = list(listenings)
             for batch in pieces.batches(n_first, lambda: self._most_pieces(n_rows)):
-                # 2., 3. Pieces to what the assembly of their recording takes.
+                # 2., 3., 4. Pieces to what the assembly of their recording takes.
                 self.take(batch, n_rows)
 
-                # 4. What is final of the last recording; those without more pieces are complete.
+                # 5. What is final of the last recording; those without more pieces are complete.
                 yield batch[-1][0], batch[-1][0].assembly.ready()
                 following = pieces.next_of()
                 while behind and behind[0] is not following:
@@ -124,17 +125,61 @@ class Listener:
                 yield self._finished(listening)
 
     def take(self, batch: Sequence[tuple[Work, Spoken]], n_rows: int) -> None:
-        """Write down pieces: the second and third step of `listen`."""
+        """Write down pieces: the second, third and fourth step of `listen`."""
         # 2. Pieces to features, to frames, to audio tokens, to the tokens of the answers.
-        answers = self._answers(batch, n_rows)
+        # 3. Tokens to text, text to segments.
+        first = self._read(batch, _reports(batch), n_rows)
 
-        # 3. Tokens to text, text to segments; overlapping ones are joined.
-        for (listening, spoken), answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Exception):
-                listening.assembly.miss(spoken, answer)
-            else:
-                listening.assembly.offer(answer.task.keywords)
-                listening.assembly.take(spoken, *self._written(listening, spoken, answer))
+        # 4. Where nobody pauses and another word was heard, the same in smaller pieces; pieces
+        #    that overlap are joined.
+        for (work, _), parts in zip(batch, self._again(batch, first, n_rows), strict=True):
+            for read in parts:
+                if isinstance(read.answer, Exception):
+                    work.assembly.miss(read.spoken, read.answer)
+                else:
+                    work.assembly.take(read.spoken, read.segments, read.warnings)
+
+    def _read(
+        self,
+        batch: Sequence[tuple[Work, Spoken]],
+        reports: Sequence[Callable[[float], None]],
+        n_rows: int,
+    ) -> list[Read]:
+        """The second and third step."""
+        answers = self._answers(batch, reports, n_rows)
+        found = []
+        for (work, spoken), answer in zip(batch, answers, strict=True):
+            read = Read(spoken, work.assembly.times_s(spoken)[0], answer)
+            if not isinstance(answer, Exception):
+                work.assembly.offer(answer.task.keywords)
+                segments, warnings = self._written(work, spoken, answer)
+                read = replace(read, segments=segments, warnings=warnings)
+            found.append(read)
+        return found
+
+    def _again(
+        self, batch: Sequence[tuple[Work, Spoken]], first: Sequence[Read], n_rows: int
+    ) -> list[Sequence[Read]]:
+        """What stands of each piece: what was read of it, or of smaller ones."""
+        pieces: list[list[Spoken]] = [
+            smaller(one.spoken, work.request.limits, work.hear)
+            if work.request.guarded and is_doubtful(one)
+            else []
+            for (work, _), one in zip(batch, first, strict=True)
+        ]
+        again = [
+            (work, spoken)
+            for (work, _), parts in zip(batch, pieces, strict=True)
+            for spoken in parts
+        ]
+        if not again:
+            return [(one,) for one in first]
+        read = iter(self._read(again, [lambda _: None] * len(again), n_rows))
+        stands: list[Sequence[Read]] = []
+        for one, parts in zip(first, pieces, strict=True):
+            second = [*islice(read, len(parts))]
+            stands.append(second if second and is_better(second, one) else (one,))
+        return stands
 
     def _most_pieces(self, n_rows: int) -> int:
         """In memory: callers share the room, so that it does not grow with their number."""
@@ -150,7 +195,10 @@ class Listener:
         return listening, last
 
     def _answers(
-        self, batch: Sequence[tuple[Work, Spoken]], n_rows: int
+        self,
+        batch: Sequence[tuple[Work, Spoken]],
+        reports: Sequence[Callable[[float], None]],
+        n_rows: int,
     ) -> list[Answered | Exception]:
         """The answers to a batch, or why a piece of it failed."""
         tokens = {id(one.request.cancel): one.request.cancel for one, _ in batch}.values()
@@ -159,7 +207,6 @@ class Listener:
             for token in tokens:
                 token.check()
 
-        reports = _reports(batch)
         asked = [
             self._asked(listening.request, spoken, report)
             for (listening, spoken), report in zip(batch, reports, strict=True)
