@@ -124,20 +124,25 @@ class Listener:
             for listening in behind:
                 yield self._finished(listening)
 
-    def take(self, batch: Sequence[tuple[Work, Spoken]], n_rows: int) -> None:
-        """Write down pieces: the second, third and fourth step of `listen`."""
+    def take(self, batch: Sequence[tuple[Work, Spoken]], n_rows: int) -> list[int]:
+        """Write down pieces: the second, third and fourth step of `listen`.
+
+        -> as how many pieces each was taken.
+        """
         # 2. Pieces to features, to frames, to audio tokens, to the tokens of the answers.
         # 3. Tokens to text, text to segments.
         first = self._read(batch, _reports(batch), n_rows)
 
         # 4. Where nobody pauses and another word was heard, the same in smaller pieces; pieces
         #    that overlap are joined.
-        for (work, _), parts in zip(batch, self._again(batch, first, n_rows), strict=True):
+        stands = self._again(batch, first, n_rows)
+        for (work, _), parts in zip(batch, stands, strict=True):
             for read in parts:
                 if isinstance(read.answer, Exception):
                     work.assembly.miss(read.spoken, read.answer)
                 else:
                     work.assembly.take(read.spoken, read.segments, read.warnings)
+        return [*map(len, stands)]
 
     def _read(
         self,

@@ -127,8 +127,8 @@ class Turns:
             return
         turn = self._turn if turn is None else turn
         seam_at = self._splitter.seam_at
-        self._pending.append(turn)
-        self._work.listener.take([(self._work, Spoken(piece, 0, self._task))], 1)
+        [n_pieces] = self._work.listener.take([(self._work, Spoken(piece, 0, self._task))], 1)
+        self._pending += [turn] * n_pieces
         yield from self._finals()
         if piece.joined_on and seam_at is not None:
             yield Draft(turn, self._work.assembly.held_text(seam_at))
