@@ -14,7 +14,7 @@ import re
 
 from granite_mlx.second_pass.answers import Citation
 from granite_mlx.second_pass.numbering import clock
-from granite_mlx.second_pass.quotes import Quote, Said, words_of
+from granite_mlx.second_pass.quotes import Quote, Said, keeps_words
 from granite_mlx.transcript import Transcript
 
 UNSUPPORTED = "[not in the transcript]"
@@ -52,6 +52,11 @@ class Evidence:
         found = Citation(number, segment.start_s, segment.end_s, segment.text)
         return self._cited.setdefault(number, found)
 
+    def cite_between(self, first: int, last: int) -> None:
+        """Note that the answer refers to all segments from one to another, as far as they are."""
+        for number in range(first, min(last, len(self._segments) - 1) + 1):
+            self.cite(number)
+
     def is_said(self, quote: str) -> bool:
         """Note that the answer quotes something. What holds no words is no quote."""
         found = self._said.look_up(quote)
@@ -71,10 +76,10 @@ class Evidence:
     def rewritten(self, text: str, segment: int) -> str:
         """A segment's text with words left out; what holds other words, or others' order, is
         marked."""
-        said = iter(words_of(self._segments[segment].text))
-        if all(word in said for word in words_of(text)):
-            return text
-        self.changed.append(segment)
+        if 0 <= segment < len(self._segments):
+            if keeps_words(text, self._segments[segment].text):
+                return text
+            self.changed.append(segment)
         return f"{text} {UNSUPPORTED}"
 
 
@@ -133,8 +138,9 @@ class Marker:
     def _with_times(self, citation: str) -> str:
         shown = []
         for first, last in RANGE.findall(citation):
-            ends = [self._with_time(int(one[:MOST_DIGITS])) for one in (first, last) if one]
-            shown.append(" - ".join(ends))
+            ends = [int(one[:MOST_DIGITS]) for one in (first, last) if one]
+            shown.append(" - ".join(map(self._with_time, ends)))
+            self._evidence.cite_between(ends[0], ends[-1])
         return f"[{'; '.join(shown)}]"
 
     def _with_time(self, number: int) -> str:

@@ -244,6 +244,10 @@ def test_the_speech_decoder_says_that_it_is_an_experiment(
         (["FILE", "So?", "-t", "speech-decoder", "--window", "9"], "not for -t speech-decoder"),
         (["FILE", "So?", "-k", "bridge"], "is a transcript; --keyword is for recordings"),
         (["FILE", "So?", "--transcript", "x"], "is a transcript; --transcript is for recordings"),
+        (["call.wav", "So?", "--transcript", "x.srt"], "x.srt: it is kept as JSON"),
+        (["FILE", "--task", "clean-up", "--cleaned", "no/c.srt"], "there is no folder no."),
+        (["FILE", "--task", "clean-up", "--cleaned", "FILE"], "that is what is asked about"),
+        (["c.wav", "--task", "clean-up", "--cleaned", "c.wav.json"], "that is what is asked about"),
         (["FILE", "So?", "--max-new-tokens", "0"], "0 is not 1 or more"),
     ],
 )

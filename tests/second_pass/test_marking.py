@@ -72,3 +72,19 @@ def test_pieces_of_any_size_give_the_same(text: str, size: int) -> None:
     assert "".join(pieces) + marker.finish() == whole
     assert evidence.quotes == other.quotes
     assert evidence.citations == other.citations
+
+
+def test_all_segments_of_a_range_are_cited(meeting: Transcript) -> None:
+    shown, evidence = marked("So it was [1-3], and [3-9], [4-2].", meeting)
+    assert [one.segment for one in evidence.citations] == [1, 2, 3, 4]
+    assert evidence.unknown == [9]
+    assert shown.startswith("So it was [1 at 0:00:30 - 3 at 0:01:30]")
+    assert [one.segment for one in marked("[1-3]", meeting)[1].citations] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("number", [5, -1])
+def test_no_segment_can_be_written_again_that_there_is_not(
+    number: int, meeting: Transcript
+) -> None:
+    evidence = Evidence(meeting)
+    assert evidence.rewritten("so", number) == "so [not in the transcript]"
