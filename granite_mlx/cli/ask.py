@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ examples:
 SPEECH_DECODER = "speech-decoder"
 FORMATS = ("text", "json")
 DEFAULT_TASK = "answer"
+ACTING = re.compile(r"[\x7f-\x9f\u2028\u2029]")  # on a terminal; JSON escapes the others itself
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,7 +191,8 @@ def _answer(
         _save_cleaned(arguments.cleaned, transcript, answer, screen)
     elif is_json:
         record: dict[str, Any] = {"file": str(asked.file), **answer.to_record()}
-        screen.result(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        screen.result(ACTING.sub(lambda one: f"\\u{ord(one[0]):04x}", text) + "\n")
     elif not answer.text.endswith("\n"):
         screen.result("\n")
     return answer

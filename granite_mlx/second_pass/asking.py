@@ -352,6 +352,11 @@ class SecondPass:
         for quote in evidence.quotes:
             if not quote.is_supported:
                 asking.warn("unsupported_quote", f'not in the transcript: "{quote.text}".')
+        for number, quote in evidence.misplaced:
+            asking.warn(
+                "misplaced_quote",
+                f'"{quote.text}" was not said in segment {number}, but in {quote.segments[0]}.',
+            )
         for number in evidence.changed:
             asking.warn("changed_words", f"segment {number} was written again with other words.")
         for number in evidence.unknown:

@@ -21,7 +21,9 @@ UNSUPPORTED = "[not in the transcript]"
 CLOSING = {
     '"': '"”', "“": '”"', "„": '“”"', "«": "»", "»": "«", "「": "」", "『": "』", "[": "]",
 }  # fmt: skip
-CITATION = re.compile(r"\[\s*\d+(?:\s*[,;–-]\s*\d+)*\s*\]")
+CITATION = re.compile(
+    r"\[\s*(?:(?:lines?|segments?|#)\s*)?\d+(?:\s*[,;–-]\s*\d+)*\s*\]", re.IGNORECASE
+)
 RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 MOST_DIGITS = 9
 LONGEST_BRACKET = 200  # of characters; a longer one is no citation
@@ -37,6 +39,7 @@ class Evidence:
         self.quotes: list[Quote] = []
         self.unknown: list[int] = []
         self.changed: list[int] = []  # segments written again with other words
+        self.misplaced: list[tuple[int, Quote]] = []  # the segment that was named for a quote
 
     @property
     def citations(self) -> tuple[Citation, ...]:
@@ -57,16 +60,19 @@ class Evidence:
         for number in range(first, min(last, len(self._segments) - 1) + 1):
             self.cite(number)
 
-    def is_said(self, quote: str) -> bool:
-        """Note that the answer quotes something. What holds no words is no quote."""
-        found = self._said.look_up(quote)
+    def is_said(self, quote: str, segment: int | None = None) -> bool:
+        """Note that the answer quotes something, of a segment that it may name. What holds no
+        words is no quote."""
+        found = self._said.look_up(quote, segment)
         if found is not None:
             self.quotes.append(found)
+            if segment is not None and found.is_supported and segment not in found.segments:
+                self.misplaced.append((segment, found))
         return found is None or found.is_supported
 
-    def quote(self, text: str) -> str:
+    def quote(self, text: str, segment: int | None = None) -> str:
         """A quote, and behind it that it was not said, where that is so."""
-        return text if self.is_said(text) else f"{text} {UNSUPPORTED}"
+        return text if self.is_said(text, segment) else f"{text} {UNSUPPORTED}"
 
     def prose(self, text: str) -> str:
         """A text with its citations' times and its quotes' marks."""

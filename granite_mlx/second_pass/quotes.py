@@ -29,7 +29,8 @@ BORDER = "\n"  # no word: nothing that is searched for has it
 class Quote:
     """What an answer puts between quotation marks, and where it was said.
 
-    `segments` are the ids of the segments with its words, the first place where they were said;
+    `segments` are the ids of the segments with its words: the first place where they were said,
+    or the one that the answer names, if it is among them;
     empty and without times where they were not.
     """
 
@@ -71,20 +72,27 @@ class Said:
         # Where in that text each word begins.
         self._starts = [*accumulate((len(word) + 1 for word in words), initial=1)]
 
-    def look_up(self, quote: str) -> Quote | None:
-        """A quote with its place; None where it holds no words."""
+    def look_up(self, quote: str, wanted: int | None = None) -> Quote | None:
+        """A quote with its place; None where it holds no words.
+
+        Args:
+            wanted: the segment where it should be: if it was said there, too, that is its place.
+        """
         pieces = [words for part in ELLIPSIS.split(quote) if (words := words_of(part))]
         if not pieces:
             return None
-        found = self._chain(pieces)
-        if not found:
+        places = [
+            tuple(dict.fromkeys(self._segments[word] for words in chain for word in words))
+            for chain in self._chains(pieces)
+        ]
+        if not places:
             return Quote(quote, False)
-        segments = tuple(dict.fromkeys(self._segments[word] for words in found for word in words))
+        segments = next((one for one in places if wanted in one), places[0])
         ends = [self._transcript.segments[number] for number in (segments[0], segments[-1])]
         return Quote(quote, True, segments, ends[0].start_s, ends[1].end_s)
 
-    def _chain(self, pieces: Sequence[list[str]]) -> list[range]:
-        """Where pieces stand one behind the other, as numbers of words; nothing if nowhere."""
+    def _chains(self, pieces: Sequence[list[str]]) -> list[list[range]]:
+        """All places where pieces stand one behind the other, as numbers of words."""
         chains = [[one] for one in self._occurrences(pieces[0])]
         for words in pieces[1:]:
             ends = [chain[-1].stop for chain in chains]
@@ -94,7 +102,7 @@ class Said:
                 nearest = bisect_right(ends, one.start) - 1
                 if nearest >= 0 and self._is_near(ends[nearest], one.start):
                     chains.append([*before[nearest], one])
-        return chains[0] if chains else []
+        return chains
 
     def _occurrences(self, words: list[str]) -> Iterator[range]:
         wanted = f" {' '.join(words)} "

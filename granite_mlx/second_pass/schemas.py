@@ -27,8 +27,8 @@ Rewrite: TypeAlias = Callable[[str], str]
 class Judge(Protocol):
     """Looks at texts of an answer, and gives them back with its marks."""
 
-    def quote(self, text: str) -> str:
-        """Words that should be the transcript's own."""
+    def quote(self, text: str, segment: int | None = None) -> str:
+        """Words that should be the transcript's own; of a segment, where one stands beside."""
         ...
 
     def prose(self, text: str) -> str:
@@ -166,7 +166,9 @@ def _judged(value: Any, judge: Judge, rewrite: Rewrite) -> Any:
     result = {}
     for name, inner in value.items():
         how = judge.quote if name in QUOTING else judge.prose
-        if name == REWRITTEN and isinstance(segment, int):
+        if isinstance(segment, int) and name in QUOTING:
+            how = partial(judge.quote, segment=segment)
+        elif isinstance(segment, int) and name == REWRITTEN:
             how = partial(judge.rewritten, segment=segment)
         result[name] = _judged(inner, judge, how)
     return result

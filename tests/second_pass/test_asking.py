@@ -432,3 +432,17 @@ def test_what_has_no_spaces_is_cut_between_letters() -> None:
     assert answered.n_parts > 1
     found = [re.search(r"^\[0\] 0:00:00 (\S+)$", one, re.MULTILINE) for one in model.prompts]
     assert "".join(one[1] for one in found if one) == said
+
+
+def test_a_quote_beside_the_wrong_segment_is_told(meeting: Transcript) -> None:
+    quotes = [
+        {"quote": "by Friday", "segment": 0},
+        {"quote": "the bridge", "segment": 2},  # said in 1, too
+    ]
+    model = Scripted([json.dumps(GOOD | {"quotes": quotes})])
+    answered = ask(model, meeting, question=QUESTION, form="json")
+    assert [(one.code, one.message) for one in answered.warnings] == [
+        ("misplaced_quote", '"by Friday" was not said in segment 0, but in 4.')
+    ]
+    assert [one.segments for one in answered.quotes] == [(4,), (2,)]
+    assert answered.quotes[0].start_s == 120.0

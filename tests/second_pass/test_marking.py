@@ -19,6 +19,8 @@ def marked(text: str, transcript: Transcript) -> tuple[str, Evidence]:
     [
         ("It is put off [2].", "It is put off [2 at 0:01:00]."),
         ("[0, 4] and [1-2]", "[0 at 0:00:00; 4 at 0:02:00] and [1 at 0:00:30 - 2 at 0:01:00]"),
+        ("[Line 4], [segments 0, 5]", "[4 at 0:02:00], [0 at 0:00:00; 5: no such segment]"),
+        ("[#4] [Speaker 1]", "[4 at 0:02:00] [Speaker 1]"),
         ("Nothing [5].", "Nothing [5: no such segment]."),
         ("Ben: “by Friday”.", "Ben: “by Friday”."),
         ('He said "by Monday" [4].', 'He said "by Monday" [not in the transcript] [4 at 0:02:00].'),

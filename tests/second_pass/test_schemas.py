@@ -85,8 +85,8 @@ def test_segments_are_found_by_name() -> None:
 class Loud:
     """Tells how a text was judged."""
 
-    def quote(self, text: str) -> str:
-        return f"quote {text}"
+    def quote(self, text: str, segment: int | None = None) -> str:
+        return f"quote {text}" if segment is None else f"quote {segment} {text}"
 
     def prose(self, text: str) -> str:
         return f"prose {text}"
@@ -104,7 +104,7 @@ def test_texts_are_judged_by_their_names() -> None:
         "quotes": ["quote a", {"text": "prose b", "quote": "quote c"}],
         "text": ["prose d", 1, None],
         "rewritten": "prose e",
-        "lines": [{"rewritten": "rewritten 3 f", "segment": 3, "quote": "quote g"}],
+        "lines": [{"rewritten": "rewritten 3 f", "segment": 3, "quote": "quote 3 g"}],
     }
 
 
