@@ -73,7 +73,6 @@ def _check_references(schema: dict[str, Any], name: str) -> None:
     """Whether it is a schema, and all that it refers to is there."""
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for
-    from referencing.exceptions import Unresolvable
 
     references = [
         value for key, value in _named(schema) if key in REFERENCES and isinstance(value, str)
@@ -91,7 +90,9 @@ def _check_references(schema: dict[str, Any], name: str) -> None:
     for one in ["#", *references]:
         try:
             validator.evolve(schema={"$ref": one}).is_valid({})
-        except Unresolvable as error:
+        except RecursionError:
+            raise
+        except Exception as error:  # of a package that jsonschema rests on
             raise ValueError(f"{name}: $ref to {one}, which is not there.") from error
 
 
