@@ -9,7 +9,11 @@ import pytest
 
 from granite_mlx import CancelToken, CheckpointError
 from granite_mlx.second_pass import load_text_model
-from granite_mlx.second_pass.model_folder import DEFAULT_TEXT_MODEL, find_text_model
+from granite_mlx.second_pass.model_folder import (
+    DEFAULT_TEXT_MODEL,
+    _has_weights,
+    find_text_model,
+)
 
 
 class Trap:
@@ -166,3 +170,21 @@ def test_a_model_that_names_no_end_is_not_held_to_a_schema(folder: Path) -> None
     with load_text_model(folder) as model:
         pieces = list(model.stream("so?", 5, {"type": "object"}, CancelToken()))
     assert pieces[-1].stop == "limit"
+
+
+@pytest.mark.parametrize(
+    ("names", "is_whole"),
+    [
+        (["model.safetensors"], True),
+        (["model-00001-of-00001.safetensors"], True),
+        (["model-00001-of-00002.safetensors"], False),
+        (["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"], True),
+        ([], False),
+    ],
+)
+def test_a_download_that_was_stopped_is_not_whole(
+    names: list[str], is_whole: bool, tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert _has_weights(tmp_path) is is_whole
