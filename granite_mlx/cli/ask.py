@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from granite_mlx.cli.failures import UsageError
 from granite_mlx.cli.listener import download_progress, load_model
 from granite_mlx.cli.loop import warning_text
 from granite_mlx.cli.model import ModelLoader, SpeechModel
-from granite_mlx.cli.saved_transcript import transcript_of
+from granite_mlx.cli.saved_transcript import SUFFIX, transcript_of
 from granite_mlx.cli.screen import Screen, shown
 from granite_mlx.transcript import FORMATS as SAVED_AS
 
@@ -44,6 +45,7 @@ examples:
 SPEECH_DECODER = "speech-decoder"
 FORMATS = ("text", "json")
 DEFAULT_TASK = "answer"
+ACTING = re.compile(r"[\x7f-\x9f\u2028\u2029]")  # on a terminal; JSON escapes the others itself
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,7 +191,8 @@ def _answer(
         _save_cleaned(arguments.cleaned, transcript, answer, screen)
     elif is_json:
         record: dict[str, Any] = {"file": str(asked.file), **answer.to_record()}
-        screen.result(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        screen.result(ACTING.sub(lambda one: f"\\u{ord(one[0]):04x}", text) + "\n")
     elif not answer.text.endswith("\n"):
         screen.result("\n")
     return answer
@@ -234,9 +237,27 @@ def _asked(arguments: argparse.Namespace) -> Asked:
             f"--cleaned {arguments.cleaned}: the suffix has to be one of the formats "
             f"{', '.join(SAVED_AS)}."
         )
+    _check_places(file, arguments.transcript, arguments.cleaned)
     if arguments.output_format == "json" and task.schema is None:
         raise UsageError(f"-f json needs a schema, and the task {task.name} has none.")
     return Asked(file, question, task)
+
+
+def _check_places(file: Path, transcript: Path | None, cleaned: Path | None) -> None:
+    """Before hours of work: whether what comes of it can be written, over nothing that is asked
+    about."""
+    is_recording = file.suffix.lower() != SUFFIX
+    if is_recording and transcript is not None and transcript.suffix.lower() != SUFFIX:
+        raise UsageError(
+            f"--transcript {transcript}: it is kept as JSON; end its name in {SUFFIX}."
+        )
+    if cleaned is None:
+        return
+    if not cleaned.parent.is_dir():
+        raise UsageError(f"--cleaned {cleaned}: there is no folder {cleaned.parent}.")
+    kept = transcript or file.with_name(file.name + SUFFIX)
+    if cleaned.resolve() in (file.resolve(), kept.resolve()):
+        raise UsageError(f"--cleaned {cleaned}: that is what is asked about; name another file.")
 
 
 def _file_and_question(words: list[str]) -> tuple[Path, str | None]:

@@ -79,10 +79,10 @@ class SpeechTokenizer:
         return self.encode(text)
 
     @property
-    def special_tokens(self) -> frozenset[str]:
+    def added_tokens(self) -> frozenset[str]:
         """Texts that are encoded as one token each, wherever they stand."""
         added = self._tokenizer.get_added_tokens_decoder().values()
-        return frozenset(str(token.content) for token in added if token.special)
+        return frozenset(str(token.content) for token in added)
 
     @property
     def path(self) -> Path:

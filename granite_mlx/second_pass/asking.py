@@ -22,6 +22,7 @@ from granite_mlx.second_pass.schemas import (
     UnusableJSONError,
     cited,
     citing_schema,
+    is_joined_whole,
     joined,
     judged,
     read_json,
@@ -181,7 +182,10 @@ class SecondPass:
 
     def _fits(self, prompt: str, n_new: int, schema: Schema | None, asking: _Asking) -> bool:
         longest = prompt if schema is None else asking.prompts.longest_retry(prompt)
-        return self.text_model.count_tokens(longest) + n_new <= self.text_model.window
+        return self._has_room(longest, n_new)
+
+    def _has_room(self, prompt: str, n_new: int) -> bool:
+        return self.text_model.count_tokens(prompt) + n_new <= self.text_model.window
 
     @property
     def _n_note_tokens(self) -> int:
@@ -191,6 +195,14 @@ class SecondPass:
     # Answers
 
     def _text(self, found: Sequence[Sequence[Line]], task: Task, asking: _Asking) -> str:
+        text = self._text_of(found, task, asking)
+        if not text.strip():
+            raise AnswerError(
+                f"{self.text_model.model_id} wrote nothing; ask otherwise, or take another model."
+            )
+        return text
+
+    def _text_of(self, found: Sequence[Sequence[Line]], task: Task, asking: _Asking) -> str:
         if task.merge is not None:
             return self._shown(self._last_prompt(found, asking), asking)
         texts: list[str] = []
@@ -211,6 +223,12 @@ class SecondPass:
             self._begin_part(number, asking)
             inside = citing_schema(schema, lines[0].segment, lines[-1].segment)
             values.append(self._json(asking.prompts.part(lines), inside, asking))
+        if not is_joined_whole(values):
+            asking.warn(
+                "joined",
+                "the answers on the parts could not be joined whole: of numbers and the like the "
+                "first part's stand; a task with a merge.txt makes one answer of them.",
+            )
         return joined(values)
 
     def _last_prompt(self, found: Sequence[Sequence[Line]], asking: _Asking) -> str:
@@ -261,12 +279,14 @@ class SecondPass:
     def _note(self, prompt: str, asking: _Asking) -> str:
         text, stop = self._written(prompt, self._n_note_tokens, None, asking)
         self._tell_limit(stop, self._n_note_tokens, "the notes on a part", asking)
+        if not text.strip():  # as where a part has nothing to do with the question
+            asking.warn("no_notes", "the text model noted nothing on a part of the transcript.")
         return text
 
     def _json(self, prompt: str, schema: Schema, asking: _Asking) -> Any:
         complaint = None
         for _ in range(MOST_TRIES):
-            asked = prompt if complaint is None else asking.prompts.retried(prompt, complaint)
+            asked = prompt if complaint is None else self._again(prompt, complaint, asking)
             text, stop = self._written(asked, self.max_new_tokens, schema, asking)
             try:
                 return read_json(text, schema)
@@ -280,6 +300,14 @@ class SecondPass:
             f"{self.text_model.model_id} gave no valid JSON in {MOST_TRIES} tries: {complaint} "
             "Allow it more tokens, ask for text, or take another model."
         )
+
+    def _again(self, prompt: str, complaint: str, asking: _Asking) -> str:
+        """The prompt and what was wrong; as much of that as fits."""
+        asked = asking.prompts.retried(prompt, complaint)
+        while complaint and not self._has_room(asked, self.max_new_tokens):
+            complaint = complaint[: len(complaint) // 2]
+            asked = asking.prompts.retried(prompt, complaint)
+        return asked
 
     def _written(
         self,
@@ -300,12 +328,7 @@ class SecondPass:
                 stop = piece.stop or stop
         finally:
             pieces.close()
-        text = "".join(texts)
-        if not text.strip():
-            raise AnswerError(
-                f"{self.text_model.model_id} wrote nothing; ask otherwise, or take another model."
-            )
-        return text, stop
+        return "".join(texts), stop
 
     def _schema(self, task: Task, form: Form, n_segments: int) -> Schema | None:
         if form == "text" or task.schema is None:
@@ -329,6 +352,11 @@ class SecondPass:
         for quote in evidence.quotes:
             if not quote.is_supported:
                 asking.warn("unsupported_quote", f'not in the transcript: "{quote.text}".')
+        for number, quote in evidence.misplaced:
+            asking.warn(
+                "misplaced_quote",
+                f'"{quote.text}" was not said in segment {number}, but in {quote.segments[0]}.',
+            )
         for number in evidence.changed:
             asking.warn("changed_words", f"segment {number} was written again with other words.")
         for number in evidence.unknown:

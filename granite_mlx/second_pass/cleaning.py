@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from granite_mlx.second_pass.answers import Answer
 from granite_mlx.second_pass.marking import UNSUPPORTED
-from granite_mlx.second_pass.quotes import words_of
+from granite_mlx.second_pass.quotes import keeps_words, words_of
 from granite_mlx.transcript import Transcript, TranscriptWarning
 
 LEAST_LEFT = 0.5
@@ -52,7 +52,7 @@ def _refused(before: str, after: str, is_there: bool) -> str | None:
     """Why a text cannot stand for another; None where it can."""
     if not is_there:
         return "left it out"
-    if UNSUPPORTED in after:
+    if UNSUPPORTED in after or not keeps_words(after, before):
         return "has words that were not said"
     if len(words_of(after)) < LEAST_LEFT * len(words_of(before)):
         return "leaves out more than half of it"

@@ -14,14 +14,16 @@ import re
 
 from granite_mlx.second_pass.answers import Citation
 from granite_mlx.second_pass.numbering import clock
-from granite_mlx.second_pass.quotes import Quote, Said, words_of
+from granite_mlx.second_pass.quotes import Quote, Said, keeps_words
 from granite_mlx.transcript import Transcript
 
 UNSUPPORTED = "[not in the transcript]"
 CLOSING = {
     '"': '"”', "“": '”"', "„": '“”"', "«": "»", "»": "«", "「": "」", "『": "』", "[": "]",
 }  # fmt: skip
-CITATION = re.compile(r"\[\s*\d+(?:\s*[,;–-]\s*\d+)*\s*\]")
+CITATION = re.compile(
+    r"\[\s*(?:(?:lines?|segments?|#)\s*)?\d+(?:\s*[,;–-]\s*\d+)*\s*\]", re.IGNORECASE
+)
 RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 MOST_DIGITS = 9
 LONGEST_BRACKET = 200  # of characters; a longer one is no citation
@@ -37,6 +39,7 @@ class Evidence:
         self.quotes: list[Quote] = []
         self.unknown: list[int] = []
         self.changed: list[int] = []  # segments written again with other words
+        self.misplaced: list[tuple[int, Quote]] = []  # the segment that was named for a quote
 
     @property
     def citations(self) -> tuple[Citation, ...]:
@@ -52,16 +55,24 @@ class Evidence:
         found = Citation(number, segment.start_s, segment.end_s, segment.text)
         return self._cited.setdefault(number, found)
 
-    def is_said(self, quote: str) -> bool:
-        """Note that the answer quotes something. What holds no words is no quote."""
-        found = self._said.look_up(quote)
+    def cite_between(self, first: int, last: int) -> None:
+        """Note that the answer refers to all segments from one to another, as far as they are."""
+        for number in range(first, min(last, len(self._segments) - 1) + 1):
+            self.cite(number)
+
+    def is_said(self, quote: str, segment: int | None = None) -> bool:
+        """Note that the answer quotes something, of a segment that it may name. What holds no
+        words is no quote."""
+        found = self._said.look_up(quote, segment)
         if found is not None:
             self.quotes.append(found)
+            if segment is not None and found.is_supported and segment not in found.segments:
+                self.misplaced.append((segment, found))
         return found is None or found.is_supported
 
-    def quote(self, text: str) -> str:
+    def quote(self, text: str, segment: int | None = None) -> str:
         """A quote, and behind it that it was not said, where that is so."""
-        return text if self.is_said(text) else f"{text} {UNSUPPORTED}"
+        return text if self.is_said(text, segment) else f"{text} {UNSUPPORTED}"
 
     def prose(self, text: str) -> str:
         """A text with its citations' times and its quotes' marks."""
@@ -71,10 +82,10 @@ class Evidence:
     def rewritten(self, text: str, segment: int) -> str:
         """A segment's text with words left out; what holds other words, or others' order, is
         marked."""
-        said = iter(words_of(self._segments[segment].text))
-        if all(word in said for word in words_of(text)):
-            return text
-        self.changed.append(segment)
+        if 0 <= segment < len(self._segments):
+            if keeps_words(text, self._segments[segment].text):
+                return text
+            self.changed.append(segment)
         return f"{text} {UNSUPPORTED}"
 
 
@@ -133,8 +144,9 @@ class Marker:
     def _with_times(self, citation: str) -> str:
         shown = []
         for first, last in RANGE.findall(citation):
-            ends = [self._with_time(int(one[:MOST_DIGITS])) for one in (first, last) if one]
-            shown.append(" - ".join(ends))
+            ends = [int(one[:MOST_DIGITS]) for one in (first, last) if one]
+            shown.append(" - ".join(map(self._with_time, ends)))
+            self._evidence.cite_between(ends[0], ends[-1])
         return f"[{'; '.join(shown)}]"
 
     def _with_time(self, number: int) -> str:

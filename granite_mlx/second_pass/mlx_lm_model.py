@@ -21,12 +21,15 @@ from granite_mlx.model.hub import ProgressCallback, brief
 from granite_mlx.model.memory import check_memory
 from granite_mlx.second_pass.constraint import Constraint, Grammars
 from granite_mlx.second_pass.model_folder import WEIGHTS, find_text_model
-from granite_mlx.second_pass.text_model import Piece, Schema, Stop, defused
+from granite_mlx.second_pass.text_model import Piece, Schema, Stop, defused, is_mark
+from granite_mlx.second_pass.thoughts import Thoughts, ends_in_a_thought
 
 PROMPT_PIECE = 512
 """Tokens of a prompt that are read in one job."""
 
 WINDOW_WHEN_UNKNOWN = 4096
+NO_LIMIT = 10**30  # so that transformers prints nothing about long texts, which are counted here
+PROBE = "granite"
 INSTALL = "the second pass needs other packages: pip install 'granite-mlx[ask]'."
 
 
@@ -71,7 +74,7 @@ def _load(folder: Path, name: str, window: int | None, thread: MLXThread) -> Mlx
     try:
         network, tokenizer, config = load(
             str(folder),
-            tokenizer_config={"trust_remote_code": False},
+            tokenizer_config={"trust_remote_code": False, "model_max_length": NO_LIMIT},
             return_config=True,
             trust_remote_code=False,
         )
@@ -79,12 +82,32 @@ def _load(folder: Path, name: str, window: int | None, thread: MLXThread) -> Mlx
         raise CheckpointError(f"{name} cannot be loaded by mlx-lm ({brief(error)}).") from error
     if not tokenizer.has_chat_template:
         raise CheckpointError(f"{name} has no chat template; take an instruct model.")
+    _check_template(tokenizer, name)
     longest = _window_of(config)
     if window is not None and not 1 < window <= longest:
         raise ValueError(f"window must be from 2 to {longest}, which {name} was made for.")
     path = folder / TOKENIZER_NAME
-    grammars = Grammars(path, tokenizer.eos_token_ids) if path.is_file() else None
+    ends = tokenizer.eos_token_ids
+    grammars = Grammars(path, ends) if ends and path.is_file() else None
     return MlxLmModel(name, network, tokenizer, window or longest, thread, grammars)
+
+
+def _check_template(tokenizer: Any, name: str) -> None:
+    """Raises CheckpointError where a chat template fails, or leaves out what is asked."""
+    try:
+        text = tokenizer.apply_chat_template(
+            [{"role": "user", "content": PROBE}], tokenize=False, add_generation_prompt=True,
+            enable_thinking=False,
+        )  # fmt: skip
+    except Exception as error:  # whatever a template does
+        raise CheckpointError(
+            f"the chat template of {name} fails on a user's message ({brief(error)}); "
+            "take another model."
+        ) from error
+    if PROBE not in str(text):
+        raise CheckpointError(
+            f"the chat template of {name} leaves out the user's message; take another model."
+        )
 
 
 class MlxLmModel:
@@ -110,9 +133,12 @@ class MlxLmModel:
         self._tokenizer = tokenizer
         self._thread = thread
         self._grammars = grammars
-        marks = {n: one.content for n, one in tokenizer.added_tokens_decoder.items() if one.special}
-        self._special = frozenset(marks.values())  # one token each, wherever they stand
-        self._silent_ids = frozenset(marks)
+        added = tokenizer.added_tokens_decoder.items()  # one token each, wherever they stand
+        self._marks = frozenset(
+            one.content for _, one in added if one.special or is_mark(one.content)
+        )
+        self._silent_ids = frozenset(n for n, one in added if one.special)
+        self._thoughts = (tokenizer.think_start_tokens or (), tokenizer.think_end_tokens or ())
         self._lock = threading.Lock()  # transformers changes its tokenizers while they encode
 
     def count_tokens(self, prompt: str) -> int:
@@ -136,7 +162,14 @@ class MlxLmModel:
             ids = ids[PROMPT_PIECE:]
         tokens = run(_tokens, network, ids, cache, max_new_tokens, constraint)
         detokenizer = self._tokenizer.detokenizer
+        thoughts = Thoughts(*self._thoughts)
         stop: Stop = "limit"
+
+        def add(found: list[int]) -> None:
+            for one in found:
+                if one not in self._silent_ids:  # a mark of the template's, no text
+                    detokenizer.add_token(one)
+
         try:
             for _ in range(max_new_tokens):
                 cancel.check()
@@ -144,11 +177,10 @@ class MlxLmModel:
                 if token in self._tokenizer.eos_token_ids:
                     stop = "end"
                     break
-                if token in self._silent_ids:  # a mark of the template's, no text
-                    continue
-                detokenizer.add_token(token)
+                add(thoughts.feed(token))
                 if text := detokenizer.last_segment:
                     yield Piece(text)
+            add(thoughts.finish())
             detokenizer.finalize()
             yield Piece(detokenizer.last_segment, stop)
         finally:
@@ -165,12 +197,15 @@ class MlxLmModel:
         self.close()
 
     def _ids(self, prompt: str) -> list[int]:
-        messages = [{"role": "user", "content": defused(prompt, self._special)}]
+        messages = [{"role": "user", "content": defused(prompt, self._marks)}]
         with self._lock:
             ids = self._tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, enable_thinking=False
             )
-        return [int(token) for token in ids]
+        ids = [int(token) for token in ids]
+        if ends_in_a_thought(ids, *self._thoughts):  # a template that takes no "do not think"
+            ids += self._thoughts[1]
+        return ids
 
     def _free(self) -> None:
         import mlx.core as mx

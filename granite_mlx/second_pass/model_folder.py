@@ -9,6 +9,7 @@ opened.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from granite_mlx.errors import CheckpointError
@@ -26,6 +27,7 @@ TEXT_MODEL_VARIABLE = "GRANITE_MLX_TEXT_MODEL"
 
 WEIGHTS = "model*.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+SHARD = re.compile(r"-of-(\d+)\.")
 TOKENIZERS = (TOKENIZER_NAME, "tokenizer.model")
 FETCHED = ("*.json", "*.jinja", "*.txt", "*.tiktoken", "tokenizer.model", "tiktoken.model", WEIGHTS)
 
@@ -108,7 +110,14 @@ def _cached(name: str, revision: str | None) -> Path | None:
 
 def _has_weights(folder: Path) -> bool:
     index = folder / INDEX_NAME
-    if not index.is_file():
-        return any(folder.glob(WEIGHTS))
+    if not index.is_file():  # a download that was stopped may not have come to it
+        names = [path.name for path in folder.glob(WEIGHTS)]
+        return bool(names) and all(len(names) == _n_shards(name) for name in names)
     named = read_object(index).get("weight_map")
     return isinstance(named, dict) and all((folder / str(n)).is_file() for n in named.values())
+
+
+def _n_shards(name: str) -> int:
+    """model-00001-of-00002.safetensors is one of two."""
+    found = SHARD.search(name)
+    return 1 if found is None else int(found[1])

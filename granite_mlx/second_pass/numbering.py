@@ -29,11 +29,17 @@ class Line:
         return f"{self.head} {' '.join(self.words)}"
 
     def halves(self) -> tuple[Line, Line] | None:
-        """Two lines with the same head; None of one word."""
-        middle = len(self.words) // 2
+        """Two lines with the same head; a word is cut only where it stands alone, as Japanese does.
+
+        None of one letter.
+        """
+        whole = self.words if len(self.words) > 1 else tuple(self.words[0])
+        middle = len(whole) // 2
         if not middle:
             return None
-        first, second = self.words[:middle], self.words[middle:]
+        first, second = whole[:middle], whole[middle:]
+        if len(self.words) == 1:
+            first, second = ("".join(first),), ("".join(second),)
         return Line(self.segment, self.head, first), Line(self.segment, self.head, second)
 
 

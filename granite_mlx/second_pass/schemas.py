@@ -8,9 +8,10 @@ some of its words left out. Only ids of segments that there are can be valid.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 from granite_mlx.second_pass.text_model import Schema
 
@@ -26,8 +27,8 @@ Rewrite: TypeAlias = Callable[[str], str]
 class Judge(Protocol):
     """Looks at texts of an answer, and gives them back with its marks."""
 
-    def quote(self, text: str) -> str:
-        """Words that should be the transcript's own."""
+    def quote(self, text: str, segment: int | None = None) -> str:
+        """Words that should be the transcript's own; of a segment, where one stands beside."""
         ...
 
     def prose(self, text: str) -> str:
@@ -49,19 +50,50 @@ def checked_schema(schema: Any, name: str) -> Schema:
     Raises:
         ValueError: it is none.
     """
+    if not isinstance(schema, dict):
+        raise ValueError(f"{name}: a JSON Schema is an object, and this is not.")
+    try:
+        _check_references(schema, name)
+    except RecursionError as error:
+        raise ValueError(f"{name}: it is too deep, or refers to itself for ever.") from error
+    if "object" not in _types(schema):
+        raise ValueError(
+            f"{name}: answers are JSON objects, but its type is {json.dumps(schema['type'])}; put "
+            "that into a property of an object."
+        )
+    return schema
+
+
+def _types(schema: dict[str, Any]) -> Any:
+    types = schema.get("type", ["object"])
+    return types if isinstance(types, list) else [types]
+
+
+def _check_references(schema: dict[str, Any], name: str) -> None:
+    """Whether it is a schema, and all that it refers to is there."""
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for
 
-    if not isinstance(schema, dict):
-        raise ValueError(f"{name}: a JSON Schema is an object, and this is not.")
-    for key, value in _named(schema):
-        if key in REFERENCES and not str(value).startswith("#"):  # jsonschema would fetch it
-            raise ValueError(f"{name}: {key} leads out of the file ({value}); put it into $defs.")
+    references = [
+        value for key, value in _named(schema) if key in REFERENCES and isinstance(value, str)
+    ]
+    for one in references:
+        if not one.startswith("#"):  # jsonschema would fetch it
+            raise ValueError(f"{name}: $ref leads out of the file ({one}); put it into $defs.")
+    kind = validator_for(schema)
     try:
-        validator_for(schema).check_schema(schema)
+        kind.check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"{name}: this is no JSON Schema ({error.message}).") from error
-    return schema
+    validator = kind(schema)
+    citing_schema(schema, 0, 0)  # is not too deep
+    for one in ["#", *references]:
+        try:
+            validator.evolve(schema={"$ref": one}).is_valid({})
+        except RecursionError:
+            raise
+        except Exception as error:  # of a package that jsonschema rests on
+            raise ValueError(f"{name}: $ref to {one}, which is not there.") from error
 
 
 def citing_schema(schema: Schema, first: int, last: int) -> Schema:
@@ -100,7 +132,8 @@ def read_json(text: str, schema: Schema) -> Any:
 
     start = text.find("{")
     try:
-        value, _ = json.JSONDecoder(parse_constant=_refuse).raw_decode(text, max(start, 0))
+        decoder = json.JSONDecoder(parse_constant=_refuse, parse_float=_number)
+        value, _ = decoder.raw_decode(text, max(start, 0))
     except (ValueError, RecursionError) as error:
         raise UnusableJSONError(f"it is not JSON ({error}).") from error
     validator = validator_for(schema)(schema)
@@ -134,7 +167,9 @@ def _judged(value: Any, judge: Judge, rewrite: Rewrite) -> Any:
     result = {}
     for name, inner in value.items():
         how = judge.quote if name in QUOTING else judge.prose
-        if name == REWRITTEN and isinstance(segment, int):
+        if isinstance(segment, int) and name in QUOTING:
+            how = partial(judge.quote, segment=segment)
+        elif isinstance(segment, int) and name == REWRITTEN:
             how = partial(judge.rewritten, segment=segment)
         result[name] = _judged(inner, judge, how)
     return result
@@ -153,6 +188,17 @@ def joined(values: list[Any]) -> Any:
     return next((one for one in values if one is not None), first)
 
 
+def is_joined_whole(values: list[Any]) -> bool:
+    """Whether `joined` keeps all of them: of numbers, say, it takes the first."""
+    if all(isinstance(one, dict) for one in values):
+        names = dict.fromkeys(name for one in values for name in one)
+        return all(is_joined_whole([one[name] for one in values if name in one]) for name in names)
+    if any(all(isinstance(one, kind) for one in values) for kind in (list, str)):
+        return True
+    known = [one for one in values if one is not None]
+    return all(one == known[0] for one in known)
+
+
 def _named(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         for name, inner in value.items():
@@ -163,5 +209,13 @@ def _named(value: Any) -> Iterator[tuple[str, Any]]:
             yield from _named(inner)
 
 
-def _refuse(constant: str) -> None:
+def _number(text: str) -> int | float:
+    """3.0 is an integer to JSON Schema, and so may be the id of a segment."""
+    number = float(text)
+    if not math.isfinite(number):
+        _refuse(text)
+    return int(number) if number.is_integer() else number
+
+
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON number")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from granite_mlx.cancelling import CancelToken
 from granite_mlx.second_pass.constraint import Constraint, Grammars
-from granite_mlx.second_pass.text_model import Piece, Schema, Stop, defused
+from granite_mlx.second_pass.text_model import Piece, Schema, Stop, defused, is_mark
 
 if TYPE_CHECKING:
     from granite_mlx.speech import GraniteSpeech
@@ -39,7 +39,7 @@ class SpeechDecoder:
         self._run = shared_thread().run
         self._end_id = speech.config.text.eos_token_id
         self._grammars = Grammars(speech.tokenizer.path, [self._end_id])
-        self._special = speech.tokenizer.special_tokens
+        self._marks = frozenset(filter(is_mark, speech.tokenizer.added_tokens))
 
     def count_tokens(self, prompt: str) -> int:
         """Of a user's message, with what the checkpoint's chat template puts around it."""
@@ -75,7 +75,7 @@ class SpeechDecoder:
         yield Piece(decode(written)[n_shown:], stop)
 
     def _ids(self, prompt: str) -> list[int]:
-        return self._speech.tokenizer.encode_message(defused(prompt, self._special))
+        return self._speech.tokenizer.encode_message(defused(prompt, self._marks))
 
 
 class _Writing:

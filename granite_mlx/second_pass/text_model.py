@@ -62,13 +62,21 @@ class TextModel(Protocol):
         ...
 
 
-def defused(text: str, special: frozenset[str]) -> str:
-    """A text in which nothing is a special token of a tokenizer: a space behind its first letter.
+def defused(text: str, marks: frozenset[str]) -> str:
+    """A text in which nothing is a mark of a tokenizer: a space behind its first letter.
 
     Otherwise a transcript could end the user's turn and begin the model's. Special tokens with
-    spaces in them are no marks of a chat template, and are let be.
+    spaces in them are no marks of a chat template, and are let be. Halves of letters, which JSON
+    can hold and no tokenizer takes, become "?".
     """
-    for token in sorted(special, key=len, reverse=True):
-        if len(token) > 1 and not any(map(str.isspace, token)):
-            text = text.replace(token, f"{token[0]} {token[1:]}")
+    text = text.encode(errors="replace").decode()
+    for mark in sorted(marks, key=len, reverse=True):
+        if len(mark) > 1 and not any(map(str.isspace, mark)):
+            text = text.replace(mark, f"{mark[0]} {mark[1:]}")
     return text
+
+
+def is_mark(token: str) -> bool:
+    """Whether a token that was added to a vocabulary looks like <think> or [TOOL_CALLS]: such are
+    not always called special, but stand for as much."""
+    return len(token) > 1 and not (token[0].isalnum() or token[-1].isalnum())

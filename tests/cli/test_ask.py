@@ -92,6 +92,14 @@ def test_what_a_model_writes_cannot_act_on_the_terminal(
     assert run("ask", saved, "So?").out == "red \\x1b[31m bell \\x07\nnext\tline \\u2028 \n"
 
 
+def test_json_cannot_act_on_the_terminal_either(run: Run, answers: Any, saved: Path) -> None:
+    value = {"summary": "red \x9b31m \x1b[1m\u2028é", "points": []}
+    answers(json.dumps(value))
+    out = run("ask", saved, "--task", "summary", "-f", "json").out
+    assert "red \\u009b31m \\u001b[1m\\u2028é" in out
+    assert json.loads(out)["answer"] == value
+
+
 def test_a_question_behind_options(run: Run, answers: Any, saved: Path) -> None:
     text_model = answers("Yes.")
     assert run("ask", saved, "--max-new-tokens", "7", "Is it?").code == 0
@@ -244,6 +252,10 @@ def test_the_speech_decoder_says_that_it_is_an_experiment(
         (["FILE", "So?", "-t", "speech-decoder", "--window", "9"], "not for -t speech-decoder"),
         (["FILE", "So?", "-k", "bridge"], "is a transcript; --keyword is for recordings"),
         (["FILE", "So?", "--transcript", "x"], "is a transcript; --transcript is for recordings"),
+        (["call.wav", "So?", "--transcript", "x.srt"], "x.srt: it is kept as JSON"),
+        (["FILE", "--task", "clean-up", "--cleaned", "no/c.srt"], "there is no folder no."),
+        (["FILE", "--task", "clean-up", "--cleaned", "FILE"], "that is what is asked about"),
+        (["c.wav", "--task", "clean-up", "--cleaned", "c.wav.json"], "that is what is asked about"),
         (["FILE", "So?", "--max-new-tokens", "0"], "0 is not 1 or more"),
     ],
 )

@@ -384,3 +384,65 @@ def test_in_windows_of_any_size_all_is_read_or_it_is_an_error(
         assert all(word in read for _, text in SAID for word in text.split())
     assert n_answered > 10
     assert all("window has no room" in one for one in refusals)
+
+
+def test_a_part_without_notes_is_told_and_no_error(long_meeting: Transcript) -> None:
+    model = Scripted(lambda prompt: "" if 3 in said_in(prompt) else "Noted [4].", window=400)
+    answered = ask(model, long_meeting, question=QUESTION)
+    assert answered.n_parts > 1
+    assert answered.text == "Noted [4 at 0:02:00]. "
+    assert [one.code for one in answered.warnings] == ["no_notes"]
+
+
+def test_numbers_of_parts_are_not_lost_in_silence(long_meeting: Transcript) -> None:
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    task = replace(load_task("clean-up"), schema=schema)
+    model = Scripted(lambda prompt: json.dumps({"n": len(said_in(prompt))}))
+    answered = ask(model, long_meeting, task=task, form="json", n=300)
+    assert answered.n_parts > 1
+    assert [one.code for one in answered.warnings] == ["joined"]
+
+
+class Letters(Scripted):
+    """Its tokens are letters, so that a complaint in Japanese is as long as it looks."""
+
+    def count_tokens(self, prompt: str) -> int:
+        return len(prompt.split()) + 3 * sum(letter > "\u3000" for letter in prompt)
+
+
+def test_a_long_complaint_is_cut_so_that_it_fits(meeting: Transcript) -> None:
+    wrong = json.dumps(GOOD | {"segments": ["橋" * 200]}, ensure_ascii=False)
+    for window in range(450, 700, 10):
+        model = Letters([wrong, json.dumps(GOOD)], window=window)
+        try:
+            answered = ask(model, meeting, question=QUESTION, form="json", n=50)
+        except AnswerError as error:
+            assert "window has no room" in str(error)  # noqa: PT017
+            continue
+        assert answered.value["segments"] == [2, 3]
+        break
+    else:
+        pytest.fail("no window was large enough")
+
+
+def test_what_has_no_spaces_is_cut_between_letters() -> None:
+    model = Letters(lambda _: "Nothing.", window=900)
+    said = "".join(chr(0x4E00 + n) for n in range(700))
+    answered = ask(model, transcript_of((None, said)), question=QUESTION)
+    assert answered.n_parts > 1
+    found = [re.search(r"^\[0\] 0:00:00 (\S+)$", one, re.MULTILINE) for one in model.prompts]
+    assert "".join(one[1] for one in found if one) == said
+
+
+def test_a_quote_beside_the_wrong_segment_is_told(meeting: Transcript) -> None:
+    quotes = [
+        {"quote": "by Friday", "segment": 0},
+        {"quote": "the bridge", "segment": 2},  # said in 1, too
+    ]
+    model = Scripted([json.dumps(GOOD | {"quotes": quotes})])
+    answered = ask(model, meeting, question=QUESTION, form="json")
+    assert [(one.code, one.message) for one in answered.warnings] == [
+        ("misplaced_quote", '"by Friday" was not said in segment 0, but in 4.')
+    ]
+    assert [one.segments for one in answered.quotes] == [(4,), (2,)]
+    assert answered.quotes[0].start_s == 120.0

@@ -72,3 +72,18 @@ def test_other_answers_are_refused(transcript: Transcript) -> None:
     text = SecondPass(Scripted(["Yes."]), max_new_tokens=9).ask(transcript, task="summary")
     with pytest.raises(ValueError, match="clean-up"):
         cleaned(transcript, text)
+
+
+def test_a_segment_that_is_written_twice_does_not_say_it_twice(transcript: Transcript) -> None:
+    given = answer(transcript, (0, "So we meet on Friday."), (0, "So we meet on Friday."))
+    assert cleaned(transcript, given).segments[0].text == SAID[0]
+
+
+def test_ids_written_as_3_0_are_looked_at_too(transcript: Transcript) -> None:
+    text = '{"lines": [{"segment": 3.0, "rewritten": "I mean everybody knows"}]}'
+    given = SecondPass(Scripted([text]), max_new_tokens=200).ask(
+        transcript, task="clean-up", form="json"
+    )
+    assert [one.code for one in given.warnings] == ["changed_words"]
+    assert [one.segment for one in given.citations] == [3]
+    assert cleaned(transcript, given).segments[3].text == SAID[3]

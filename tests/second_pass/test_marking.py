@@ -19,6 +19,8 @@ def marked(text: str, transcript: Transcript) -> tuple[str, Evidence]:
     [
         ("It is put off [2].", "It is put off [2 at 0:01:00]."),
         ("[0, 4] and [1-2]", "[0 at 0:00:00; 4 at 0:02:00] and [1 at 0:00:30 - 2 at 0:01:00]"),
+        ("[Line 4], [segments 0, 5]", "[4 at 0:02:00], [0 at 0:00:00; 5: no such segment]"),
+        ("[#4] [Speaker 1]", "[4 at 0:02:00] [Speaker 1]"),
         ("Nothing [5].", "Nothing [5: no such segment]."),
         ("Ben: “by Friday”.", "Ben: “by Friday”."),
         ('He said "by Monday" [4].', 'He said "by Monday" [not in the transcript] [4 at 0:02:00].'),
@@ -72,3 +74,19 @@ def test_pieces_of_any_size_give_the_same(text: str, size: int) -> None:
     assert "".join(pieces) + marker.finish() == whole
     assert evidence.quotes == other.quotes
     assert evidence.citations == other.citations
+
+
+def test_all_segments_of_a_range_are_cited(meeting: Transcript) -> None:
+    shown, evidence = marked("So it was [1-3], and [3-9], [4-2].", meeting)
+    assert [one.segment for one in evidence.citations] == [1, 2, 3, 4]
+    assert evidence.unknown == [9]
+    assert shown.startswith("So it was [1 at 0:00:30 - 3 at 0:01:30]")
+    assert [one.segment for one in marked("[1-3]", meeting)[1].citations] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("number", [5, -1])
+def test_no_segment_can_be_written_again_that_there_is_not(
+    number: int, meeting: Transcript
+) -> None:
+    evidence = Evidence(meeting)
+    assert evidence.rewritten("so", number) == "so [not in the transcript]"

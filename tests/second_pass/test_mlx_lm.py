@@ -2,6 +2,8 @@
 asked, held and stopped is real."""
 
 import json
+import logging
+import shutil
 import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from typing import Any
 import mlx.core as mx
 import mlx_lm
 import pytest
+from tokenizers import AddedToken, Tokenizer
 
 import granite_mlx
 from granite_mlx import AnswerError, Cancelled, CancelToken
@@ -110,6 +113,68 @@ def test_what_is_said_is_no_special_token(text_model: MlxLmModel) -> None:
     text = text_model._tokenizer.decode(ids)
     plain = text_model._tokenizer.decode(text_model._ids("so"))
     assert [text.count(token) for token in SPECIAL] == [plain.count(token) for token in SPECIAL]
+
+
+def test_halves_of_letters_are_no_bug(text_model: MlxLmModel) -> None:
+    assert text_model.count_tokens("so \ud800") > text_model.count_tokens("so")
+
+
+def test_a_text_beyond_the_window_is_counted_without_a_word(
+    text_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    logger = logging.getLogger("transformers.tokenization_utils_base")
+    monkeypatch.setattr(logger, "warning", lambda *said, **_: told.append(said))
+    with load_text_model(text_model_folder) as model:
+        assert model.count_tokens(PROMPT * 1000) > WINDOW
+    assert told == []
+
+
+# Models that think
+
+
+@pytest.fixture
+def thinking(text_model_folder: Path, tmp_path: Path) -> Path:
+    """The same with marks for thoughts, which are not called special."""
+    folder = Path(shutil.copytree(text_model_folder, tmp_path / "thinking"))
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([AddedToken("<think>", special=False), AddedToken("</think>")])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_marks_that_are_not_called_special_are_broken_up_too(thinking: Path) -> None:
+    with load_text_model(thinking) as model:
+        ids = model._ids("so <think> it </think> is")
+        start, end = model._tokenizer.think_start_id, model._tokenizer.think_end_id
+    assert {start, end}.isdisjoint(ids)
+
+
+def test_a_thought_that_the_template_begins_is_ended(thinking: Path) -> None:
+    template = (thinking / "chat_template.jinja").read_text()
+    with load_text_model(thinking) as model:
+        plain = model._ids("so")
+    (thinking / "chat_template.jinja").write_text(template + "<think>\n")
+    with load_text_model(thinking) as model:
+        ids = model._ids("so")
+        start, end = model._tokenizer.think_start_id, model._tokenizer.think_end_id
+        pieces = stream(model, n=400, schema=citing_schema(SMALL, 0, 4))
+    assert ids[: len(plain)] == plain
+    assert ids[len(plain)] == start
+    assert ids[-1] == end
+    json.loads(text_of(pieces))
+
+
+def test_what_a_model_thinks_is_not_its_answer(
+    thinking: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with load_text_model(thinking) as model:
+        encode = model._tokenizer.encode
+        written = iter([*encode("<think>it is about</think>the plan"), 0])
+        monkeypatch.setattr(
+            "granite_mlx.second_pass.mlx_lm_model._tokens", lambda *_: (one for one in written)
+        )
+        assert text_of(stream(model)) == "the plan"
 
 
 # JSON

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from granite_mlx import CheckpointError
+from granite_mlx import CancelToken, CheckpointError
 from granite_mlx.second_pass import load_text_model
-from granite_mlx.second_pass.model_folder import DEFAULT_TEXT_MODEL, find_text_model
+from granite_mlx.second_pass.model_folder import (
+    DEFAULT_TEXT_MODEL,
+    _has_weights,
+    find_text_model,
+)
 
 
 class Trap:
@@ -140,3 +144,47 @@ def test_the_hub_out_of_reach_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_the_environment_names_the_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRANITE_MLX_TEXT_MODEL", str(folder))
     assert find_text_model(None, None, None) == (folder, str(folder))
+
+
+@pytest.mark.parametrize(
+    ("template", "complaint"),
+    [
+        ("{% for one in messages %}{{ one.content", "fails on a user's message"),
+        ("{{ raise_exception('no system role') }}", r"fails on a user's message \(no system role"),
+        ("Hello.", "leaves out the user's message"),
+    ],
+)
+def test_a_chat_template_that_cannot_work_is_told(
+    template: str, complaint: str, folder: Path
+) -> None:
+    (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(CheckpointError, match=complaint):
+        load_text_model(folder)
+
+
+def test_a_model_that_names_no_end_is_not_held_to_a_schema(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    del config["eos_token_id"]
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    with load_text_model(folder) as model:
+        pieces = list(model.stream("so?", 5, {"type": "object"}, CancelToken()))
+    assert pieces[-1].stop == "limit"
+
+
+@pytest.mark.parametrize(
+    ("names", "is_whole"),
+    [
+        (["model.safetensors"], True),
+        (["model-00001-of-00001.safetensors"], True),
+        (["model-00001-of-00002.safetensors"], False),
+        (["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"], True),
+        ([], False),
+    ],
+)
+def test_a_download_that_was_stopped_is_not_whole(
+    names: list[str], is_whole: bool, tmp_path: Path
+) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    assert _has_weights(tmp_path) is is_whole

@@ -83,3 +83,24 @@ def test_one_letter_in_two_encodings() -> None:
 
 def test_a_transcript_without_words() -> None:
     assert segments(Said(transcript_of((None, ""), (None, "..."))), "anything") == ()
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [
+        "Good ... the bridge is put off",  # past what the other one says
+        "We ... have ... million",
+    ],
+)
+def test_a_sentence_made_of_two_speakers_words_was_not_said(said: Said, quote: str) -> None:
+    assert segments(said, quote) == ()
+
+
+def test_a_sentence_made_of_words_from_all_over_was_not_said() -> None:
+    filler = "and so on " * 40
+    said = Said(transcript_of((None, f"I {filler} resign"), (None, "I do not resign")))
+    assert segments(said, "I ... on and") == (0,)
+    assert segments(said, "I ... resign") == (1,)  # not from the first I
+    assert segments(said, "so on ... do not resign") == (0, 1)
+    far = Said(transcript_of((None, f"I {filler} resign")))
+    assert segments(far, "I ... resign") == ()

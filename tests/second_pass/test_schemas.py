@@ -8,6 +8,7 @@ from granite_mlx.second_pass.schemas import (
     checked_schema,
     cited,
     citing_schema,
+    is_joined_whole,
     joined,
     judged,
     read_json,
@@ -32,6 +33,9 @@ SCHEMA: dict[str, Any] = {
     },
     "required": ["points"],
 }
+NESTED: dict[str, Any] = {"type": "object"}
+for _ in range(2000):
+    NESTED = {"type": "object", "properties": {"a": NESTED}}
 VALUE = {"points": [{"quote": "so", "segments": [3, 4]}, {"quote": "no", "segments": []}],
          "segment": 2}  # fmt: skip
 
@@ -53,6 +57,7 @@ def test_a_value_is_read_whatever_stands_around_it(text: str) -> None:
         ("no JSON at all", "it is not JSON"),
         ('{"points": [', "it is not JSON"),
         ('{"points": NaN}', "NaN is no JSON number"),
+        ('{"points": 1e999}', "1e999 is no JSON number"),
         ('{"points": 3}', r"\['points'\]: 3 is not of type 'array'"),
         ("{}", "the whole: 'points' is a required property"),
         ('{"points": [{"quote": "so"}]}', r"\['points'\]\[0\]: 'segments' is a required"),
@@ -80,8 +85,8 @@ def test_segments_are_found_by_name() -> None:
 class Loud:
     """Tells how a text was judged."""
 
-    def quote(self, text: str) -> str:
-        return f"quote {text}"
+    def quote(self, text: str, segment: int | None = None) -> str:
+        return f"quote {text}" if segment is None else f"quote {segment} {text}"
 
     def prose(self, text: str) -> str:
         return f"prose {text}"
@@ -99,8 +104,28 @@ def test_texts_are_judged_by_their_names() -> None:
         "quotes": ["quote a", {"text": "prose b", "quote": "quote c"}],
         "text": ["prose d", 1, None],
         "rewritten": "prose e",
-        "lines": [{"rewritten": "rewritten 3 f", "segment": 3, "quote": "quote g"}],
+        "lines": [{"rewritten": "rewritten 3 f", "segment": 3, "quote": "quote 3 g"}],
     }
+
+
+def test_a_schema_may_refer_to_itself_inside() -> None:
+    tree = {"type": "object", "properties": {"of": {"type": "array", "items": {"$ref": "#"}}}}
+    assert checked_schema(tree, "mine.json") == tree
+    assert read_json('{"of": [{"of": []}]}', tree) == {"of": [{"of": []}]}
+    assert checked_schema({"properties": {"$ref": {"type": "string"}}}, "mine.json")
+
+
+@pytest.mark.parametrize(
+    ("values", "whole"),
+    [
+        ([{"lines": [1], "text": "a"}, {"lines": [], "text": "b"}], True),
+        ([{"n": 2}, {"n": 2}, {"n": None}, {}], True),
+        ([{"n": 2}, {"n": 3}], False),
+        ([{"of": {"n": True}}, {"of": {"n": False}}], False),
+    ],
+)
+def test_what_cannot_be_joined_is_known(values: list[Any], whole: bool) -> None:
+    assert is_joined_whole(values) is whole
 
 
 def test_answers_on_parts_are_joined() -> None:
@@ -115,6 +140,11 @@ def test_answers_on_parts_are_joined() -> None:
         ({"type": "thing"}, "no JSON Schema"),
         ({"$ref": "https://example.org/schema.json"}, "leads out of the file"),
         ({"properties": {"a": {"$ref": "file:///etc/passwd"}}}, "leads out of the file"),
+        ({"type": "array"}, "answers are JSON objects"),
+        ({"$ref": "#"}, "refers to itself for ever"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, "refers to itself"),
+        ({"properties": {"a": {"$ref": "#/$defs/b"}}}, r"#/\$defs/b, which is not there"),
+        (NESTED, "too deep"),
     ],
 )
 def test_what_is_no_schema_is_refused(schema: Any, complaint: str) -> None:
