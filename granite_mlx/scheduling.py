@@ -136,7 +136,7 @@ class Scheduler:
         try:
             while not order.wait(WAIT_S):
                 pass
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, or what an app's own signals raise
             # Only when the work has stopped: nothing runs on behind the caller's back.
             order.abandon()
             while not order.wait(WAIT_S):

@@ -142,24 +142,16 @@ def _listen(
     text: LiveText,
     screen: Screen,
 ) -> int:
-    code = Exit.COMPLETE
     with model.live(**options) as session:
         screen.note("Listening; Ctrl-C ends it.")
         try:
-            for chunk in sound.chunks():
-                if chunk is not None:
-                    session.feed(chunk)
-                text.show(session.ready())
-            _finish(session, text)
-        except KeyboardInterrupt:
-            code = Exit.INTERRUPTED
-            sound.close()
-            _finish(session, text)
-        except AudioError as error:  # a damaged file, a microphone that was pulled out
-            screen.failure(error, sound.name)
-            code = Exit.PARTIAL
-            _finish(session, text)
-        transcript = session.finish()
+            code = _hear(session, sound, text, screen)
+            transcript = session.finish()
+        except BaseException as error:  # a second Ctrl-C, a model that fails, stdout that is closed
+            transcript = session.kept()
+            if not transcript.segments:
+                raise
+            code = _early(error, session, text, screen)
     for warning in transcript.warnings:
         screen.warning(f"{sound.name}: {warning_text(warning)}")
     if sound.trouble is not None:
@@ -173,6 +165,41 @@ def _listen(
     if code == Exit.PARTIAL and not transcript.segments:
         return Exit.NOTHING_DONE
     return code
+
+
+def _hear(session: LiveSession, sound: Sound, text: LiveText, screen: Screen) -> Exit:
+    """Until the sound ends or Ctrl-C. -> how that was."""
+    try:
+        for chunk in sound.chunks():
+            if chunk is not None:
+                session.feed(chunk)
+            text.show(session.ready())
+        _finish(session, text)
+    except KeyboardInterrupt:
+        sound.close()
+        _finish(session, text)
+        return Exit.INTERRUPTED
+    except AudioError as error:  # a damaged file, a microphone that was pulled out
+        screen.failure(error, sound.name)
+        _finish(session, text)
+        return Exit.PARTIAL
+    return Exit.COMPLETE
+
+
+def _early(error: BaseException, session: LiveSession, text: LiveText, screen: Screen) -> Exit:
+    """It ended before the last text was there. -> how that was."""
+    match error:
+        case BrokenPipeError():
+            return Exit.READER_GONE
+        case KeyboardInterrupt():
+            text.show(session.ready())
+            text.end()
+            return Exit.INTERRUPTED
+        case Exception():
+            screen.failure(error)
+            return Exit.PARTIAL
+        case _:
+            raise error
 
 
 def _finish(session: LiveSession, text: LiveText) -> None:

@@ -21,6 +21,7 @@ from granite_mlx.cli.live_text import LiveText
 from granite_mlx.cli.screen import ERASE_LINE, last_that_fits
 from granite_mlx.errors import RecognitionError
 from granite_mlx.live.events import Draft, Final, TurnDone
+from granite_mlx.live.turns import Turns
 from granite_mlx.transcript import FORMATS, Segment, Transcript
 
 Run = Callable[..., Any]
@@ -124,6 +125,63 @@ def test_an_interruption_keeps_what_was_said(
     assert said.decode().endswith("interrupted; what was said so far is kept.\n")
     transcript = Transcript.from_json((out / "talk.json").read_text())
     assert transcript.segments[0].text == ENGLISH
+
+
+def test_a_second_ctrl_c_keeps_what_is_final(
+    microphone: "FakeSounddevice", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, ended, n_times = LiveText._write, LiveText.end, []
+
+    def interrupting(self: LiveText, final: Final) -> None:
+        written(self, final)
+        signal.raise_signal(signal.SIGINT)
+
+    def impatient(self: LiveText) -> None:
+        ended(self)
+        n_times.append(1)
+        if len(n_times) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(LiveText, "_write", interrupting)
+    monkeypatch.setattr(LiveText, "end", impatient)
+    assert main(["listen", "-m", "demo", "-o", str(tmp_path), "-f", "txt"]) == 130
+    (saved,) = tmp_path.iterdir()
+    assert saved.read_text() == f"{ENGLISH}\n"
+
+
+def test_a_session_that_fails_keeps_what_is_final(
+    two_turns: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    drafted, written = Turns.draft, LiveText._write
+    shown: list[int] = []
+    monkeypatch.setattr(LiveText, "_write", lambda *all_: (written(*all_), shown.append(1)))
+
+    def fail(self: Turns) -> Any:
+        if shown:
+            raise MemoryError
+        return drafted(self)
+
+    monkeypatch.setattr(Turns, "draft", fail)
+    options = ["--from-file", str(two_turns), "-o", str(tmp_path / "out")]
+    assert main(["listen", "-m", "demo", *options]) == 1
+    assert capsys.readouterr().err == "granite-mlx: there is not enough memory.\n"
+    assert (tmp_path / "out" / "talk.txt").read_text() == f"{ENGLISH}\n"
+
+
+def test_stdout_that_is_closed_keeps_what_is_final(
+    start: Run, two_turns: Path, tmp_path: Path
+) -> None:
+    options = ["--from-file", two_turns, "-o", tmp_path / "out"]
+    with start("listen", "-m", "demo", *options, real=True) as process:
+        assert process.stdout.readline().decode() == f"{ENGLISH}\n"
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(ENOUGH_S) == 141
+    assert said == b""
+    assert (tmp_path / "out" / "talk.txt").read_text().startswith(ENGLISH)
 
 
 def test_stdin_is_played(finish: Run, english: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from starlette.websockets import WebSocketDisconnect
 
 from granite_mlx import GraniteSpeech
+from granite_mlx.serve import realtime_session
 from granite_mlx.serve.realtime import RealtimeLimits
 
 from .speaking import (
@@ -416,6 +417,25 @@ def test_a_session_ends_with_its_last_text(model: GraniteSpeech, english: np.nda
         assert messages[-1]["error"]["code"] == "session_expired"
         assert closed(socket) == 1001
     assert [one["transcript"] for one in messages if one["type"] == COMPLETED] == [ENGLISH]
+
+
+def test_last_text_that_takes_long(
+    model: GraniteSpeech, english: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for where the session goes on, and told to be lost where it does not."""
+    monkeypatch.setattr(realtime_session, "LAST_TEXT_S", 0.0)
+    with client(model).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        speak(socket, pcm(english))
+        socket.send_json(update())
+        messages = until(socket, "session.updated")
+    assert [one["transcript"] for one in messages if one["type"] == COMPLETED] == [ENGLISH]
+    limits = RealtimeLimits(idle_s=0.2)
+    with client(model, limits).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        socket.send_json(append(pcm(english)))
+        codes = [until(socket, "error")[-1]["error"]["code"] for _ in range(2)]
+    assert codes == ["text_lost", "idle_timeout"]
 
 
 def test_no_more_sessions_than_there_may_be(model: GraniteSpeech) -> None:
