@@ -227,7 +227,14 @@ def _sound(arguments: argparse.Namespace) -> Sound:
     if arguments.from_file is None:
         return Microphone(arguments.device)
     recording = Recording(arguments.from_file)
-    return Player(recording.audio(), recording.shown_name, arguments.speed)
+    if recording.path is not None and recording.path.is_dir():
+        raise UsageError(f"{recording.shown_name} is a folder; name a recording in it.")
+    try:
+        return Player(recording.audio(), recording.shown_name, arguments.speed)
+    except AudioError as error:
+        message = str(error)
+        is_named = message.startswith(recording.shown_name)
+        raise UsageError(message if is_named else f"{recording.shown_name}: {message}") from error
 
 
 def _job(arguments: argparse.Namespace, screen: Screen) -> Job | None:

@@ -195,7 +195,8 @@ def test_stdin_is_played(finish: Run, english: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--from-file", "none.wav"], "there is no such file"),
+        (["--from-file", "none.wav"], "none.wav: there is no such file"),
+        (["--from-file", "/"], "/ is a folder; name a recording in it"),
         (["--from-file", "x.wav", "--speed", "0"], "0 is not a number above 0"),
         (["--speed", "2"], "--speed is for --from-file"),
         (["--from-file", "x.wav", "--device", "1"], "give one"),

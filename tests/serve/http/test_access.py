@@ -110,7 +110,7 @@ def test_the_own_page_may_ask(address: Address) -> None:
         ({"authorization": "Bearer opensesame"}, [], True),
         ({}, ["realtime", "openai-insecure-api-key.opensesame"], True),
         ({}, ["realtime", "granite-mlx-token.b3BlbnNlc2FtZQ"], True),
-        ({}, ["realtime", "granite-mlx-token.b3BlbnNlc2FtZX"], False),
+        ({}, ["realtime", "granite-mlx-token.b3BlbnNlc2FtYQ"], False),
         ({}, ["realtime", "granite-mlx-token.opensesame"], False),
         ({}, ["realtime", "granite-mlx-token.*"], False),
         ({}, ["realtime", "granite-mlx-token.x"], False),
