@@ -31,11 +31,12 @@ from granite_mlx.cli.manifest import Records
 from granite_mlx.cli.model import ModelLoader, SpeechModel
 from granite_mlx.cli.outputs import Job, formats_of, jobs_to_folder, jobs_to_stdout, make_folder
 from granite_mlx.cli.screen import Screen
+from granite_mlx.cli.signals import without_ctrl_c
 from granite_mlx.cli.template import OutputName
 from granite_mlx.decoding.languages import translation_pair
 from granite_mlx.errors import AudioError
 from granite_mlx.options import GUARD
-from granite_mlx.transcript import FORMATS
+from granite_mlx.transcript import FORMATS, Transcript
 
 if TYPE_CHECKING:
     from granite_mlx.cli.sound_sources import Sound
@@ -142,22 +143,19 @@ def _listen(
     text: LiveText,
     screen: Screen,
 ) -> int:
-    with model.live(**options) as session:
+    with contextlib.ExitStack() as at_end:
+        session = at_end.enter_context(model.live(**options))
         screen.note("Listening; Ctrl-C ends it.")
         try:
             code = _hear(session, sound, text, screen)
             transcript = session.finish()
         except BaseException as error:  # a second Ctrl-C, a model that fails, stdout that is closed
+            at_end.enter_context(without_ctrl_c())
             transcript = session.kept()
             if not transcript.segments:
                 raise
             code = _early(error, session, text, screen)
-    for warning in transcript.warnings:
-        screen.warning(f"{sound.name}: {warning_text(warning)}")
-    if sound.trouble is not None:
-        screen.warning(f"{sound.name}: {sound.trouble}")
-    if job is not None:
-        job.deliver(transcript)
+        _deliver(transcript, sound, job, screen)
     if code == Exit.INTERRUPTED:
         screen.error("interrupted; what was said so far is kept.")
     elif text.has_failures:
@@ -165,6 +163,15 @@ def _listen(
     if code == Exit.PARTIAL and not transcript.segments:
         return Exit.NOTHING_DONE
     return code
+
+
+def _deliver(transcript: Transcript, sound: Sound, job: Job | None, screen: Screen) -> None:
+    for warning in transcript.warnings:
+        screen.warning(f"{sound.name}: {warning_text(warning)}")
+    if sound.trouble is not None:
+        screen.warning(f"{sound.name}: {sound.trouble}")
+    if job is not None:
+        job.deliver(transcript)
 
 
 def _hear(session: LiveSession, sound: Sound, text: LiveText, screen: Screen) -> Exit:

@@ -21,6 +21,7 @@ from granite_mlx.cli.live_text import LiveText
 from granite_mlx.cli.screen import ERASE_LINE, last_that_fits
 from granite_mlx.errors import RecognitionError
 from granite_mlx.live.events import Draft, Final, TurnDone
+from granite_mlx.live.session import LiveSession
 from granite_mlx.live.turns import Turns
 from granite_mlx.transcript import FORMATS, Segment, Transcript
 
@@ -127,10 +128,11 @@ def test_an_interruption_keeps_what_was_said(
     assert transcript.segments[0].text == ENGLISH
 
 
-def test_a_second_ctrl_c_keeps_what_is_final(
+def test_more_of_ctrl_c_keep_what_is_final(
     microphone: "FakeSounddevice", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written, ended, n_times = LiveText._write, LiveText.end, []
+    """A second one ends the wait for the last text, and a third one nothing at all."""
+    written, ended, kept, n_times = LiveText._write, LiveText.end, LiveSession.kept, []
 
     def interrupting(self: LiveText, final: Final) -> None:
         written(self, final)
@@ -143,7 +145,13 @@ def test_a_second_ctrl_c_keeps_what_is_final(
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(LiveText, "_write", interrupting)
+
+    def more_impatient(self: LiveSession) -> Transcript:
+        signal.raise_signal(signal.SIGINT)
+        return kept(self)
+
     monkeypatch.setattr(LiveText, "end", impatient)
+    monkeypatch.setattr(LiveSession, "kept", more_impatient)
     assert main(["listen", "-m", "demo", "-o", str(tmp_path), "-f", "txt"]) == 130
     (saved,) = tmp_path.iterdir()
     assert saved.read_text() == f"{ENGLISH}\n"
