@@ -59,7 +59,8 @@ class MLXThread:
         """Run `work` on the worker and return what it returns, or raise what it raises.
 
         A Ctrl-C while waiting makes the work stop at its next `checkpoint`; only then does
-        KeyboardInterrupt reach the caller, so that nothing runs on behind its back.
+        KeyboardInterrupt reach the caller, so that nothing runs on behind its back. Likewise what
+        another signal raises: SIGALRM, say.
         """
         self._check_process()
         if self.is_current:
@@ -68,7 +69,7 @@ class MLXThread:
         try:
             self._jobs.put(job)  # type: ignore[arg-type]  # the worker does not look at results
             job.until_done()
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, or what an app's own signals raise
             job.abandon()
             raise
         return job.result()

@@ -14,12 +14,10 @@ from granite_mlx.engine import MLXThread
 from granite_mlx.errors import BusyError
 from granite_mlx.recognition import Asked, Recogniser
 from granite_mlx.running import Answer, Checkpoint, Order, RunningBatch
+from granite_mlx.waiting_line import WAIT_S, WaitingLine
 
 MOST_ORDERS = 64
 """Callers beyond this wait until one of those before them is done, so that memory is bounded."""
-
-WAIT_S = 0.2
-"""A wait without a time limit cannot be interrupted by Ctrl-C on every platform."""
 
 
 class Scheduler:
@@ -42,7 +40,7 @@ class Scheduler:
         self._thread, self._recogniser, self._on_idle = thread, recogniser, on_idle
         self._batch = self._new_batch()
         self._lock = threading.Lock()
-        self._places = threading.Semaphore(MOST_ORDERS)
+        self._places = WaitingLine(MOST_ORDERS)
         self._incoming: list[Order] = []
         self._is_running = False
         self._n_callers = self._n_requests = 0
@@ -102,13 +100,12 @@ class Scheduler:
         with self._lock:
             self._n_callers += 1
         try:
-            while not self._places.acquire(timeout=WAIT_S):
-                check()
+            self._places.enter(check)
             try:
                 self._put(order)
                 self._until_done(order)
             finally:
-                self._places.release()
+                self._places.leave()
         finally:
             with self._lock:
                 self._n_callers -= 1
@@ -136,7 +133,7 @@ class Scheduler:
         try:
             while not order.wait(WAIT_S):
                 pass
-        except KeyboardInterrupt:
+        except BaseException:  # Ctrl-C, or what an app's own signals raise
             # Only when the work has stopped: nothing runs on behind the caller's back.
             order.abandon()
             while not order.wait(WAIT_S):

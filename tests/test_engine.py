@@ -138,6 +138,32 @@ def test_ctrl_c_at_once_stops_the_work_too(thread: MLXThread) -> None:
     assert thread.run(lambda: outcome) == ["cancelled"]
 
 
+def test_what_another_signal_raises_stops_the_work_too(thread: MLXThread) -> None:
+    """As apps end what takes too long: an alarm that raises an exception of theirs."""
+    outcome: list[str] = []
+
+    def ring(*_: object) -> None:
+        raise TimeoutError("the app's own")
+
+    def work() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+        try:
+            for _ in range(1000):
+                thread.checkpoint()
+                time.sleep(0.001)
+        except Cancelled:
+            outcome.append("cancelled")
+            raise
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with pytest.raises(TimeoutError, match="the app's own"):
+            thread.run(work)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert outcome == ["cancelled"]
+
+
 def test_work_goes_on_after_ctrl_c(thread: MLXThread) -> None:
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):

@@ -31,11 +31,12 @@ from granite_mlx.cli.manifest import Records
 from granite_mlx.cli.model import ModelLoader, SpeechModel
 from granite_mlx.cli.outputs import Job, formats_of, jobs_to_folder, jobs_to_stdout, make_folder
 from granite_mlx.cli.screen import Screen
+from granite_mlx.cli.signals import without_ctrl_c
 from granite_mlx.cli.template import OutputName
 from granite_mlx.decoding.languages import translation_pair
 from granite_mlx.errors import AudioError
 from granite_mlx.options import GUARD
-from granite_mlx.transcript import FORMATS
+from granite_mlx.transcript import FORMATS, Transcript
 
 if TYPE_CHECKING:
     from granite_mlx.cli.sound_sources import Sound
@@ -142,30 +143,19 @@ def _listen(
     text: LiveText,
     screen: Screen,
 ) -> int:
-    code = Exit.COMPLETE
-    with model.live(**options) as session:
+    with contextlib.ExitStack() as at_end:
+        session = at_end.enter_context(model.live(**options))
         screen.note("Listening; Ctrl-C ends it.")
         try:
-            for chunk in sound.chunks():
-                if chunk is not None:
-                    session.feed(chunk)
-                text.show(session.ready())
-            _finish(session, text)
-        except KeyboardInterrupt:
-            code = Exit.INTERRUPTED
-            sound.close()
-            _finish(session, text)
-        except AudioError as error:  # a damaged file, a microphone that was pulled out
-            screen.failure(error, sound.name)
-            code = Exit.PARTIAL
-            _finish(session, text)
-        transcript = session.finish()
-    for warning in transcript.warnings:
-        screen.warning(f"{sound.name}: {warning_text(warning)}")
-    if sound.trouble is not None:
-        screen.warning(f"{sound.name}: {sound.trouble}")
-    if job is not None:
-        job.deliver(transcript)
+            code = _hear(session, sound, text, screen)
+            transcript = session.finish()
+        except BaseException as error:  # a second Ctrl-C, a model that fails, stdout that is closed
+            at_end.enter_context(without_ctrl_c())
+            transcript = session.kept()
+            if not transcript.segments:
+                raise
+            code = _early(error, session, text, screen)
+        _deliver(transcript, sound, job, screen)
     if code == Exit.INTERRUPTED:
         screen.error("interrupted; what was said so far is kept.")
     elif text.has_failures:
@@ -173,6 +163,50 @@ def _listen(
     if code == Exit.PARTIAL and not transcript.segments:
         return Exit.NOTHING_DONE
     return code
+
+
+def _deliver(transcript: Transcript, sound: Sound, job: Job | None, screen: Screen) -> None:
+    for warning in transcript.warnings:
+        screen.warning(f"{sound.name}: {warning_text(warning)}")
+    if sound.trouble is not None:
+        screen.warning(f"{sound.name}: {sound.trouble}")
+    if job is not None:
+        job.deliver(transcript)
+
+
+def _hear(session: LiveSession, sound: Sound, text: LiveText, screen: Screen) -> Exit:
+    """Until the sound ends or Ctrl-C. -> how that was."""
+    try:
+        for chunk in sound.chunks():
+            if chunk is not None:
+                session.feed(chunk)
+            text.show(session.ready())
+        _finish(session, text)
+    except KeyboardInterrupt:
+        sound.close()
+        _finish(session, text)
+        return Exit.INTERRUPTED
+    except AudioError as error:  # a damaged file, a microphone that was pulled out
+        screen.failure(error, sound.name)
+        _finish(session, text)
+        return Exit.PARTIAL
+    return Exit.COMPLETE
+
+
+def _early(error: BaseException, session: LiveSession, text: LiveText, screen: Screen) -> Exit:
+    """It ended before the last text was there. -> how that was."""
+    match error:
+        case BrokenPipeError():
+            return Exit.READER_GONE
+        case KeyboardInterrupt():
+            text.show(session.ready())
+            text.end()
+            return Exit.INTERRUPTED
+        case Exception():
+            screen.failure(error)
+            return Exit.PARTIAL
+        case _:
+            raise error
 
 
 def _finish(session: LiveSession, text: LiveText) -> None:
@@ -200,7 +234,14 @@ def _sound(arguments: argparse.Namespace) -> Sound:
     if arguments.from_file is None:
         return Microphone(arguments.device)
     recording = Recording(arguments.from_file)
-    return Player(recording.audio(), recording.shown_name, arguments.speed)
+    if recording.path is not None and recording.path.is_dir():
+        raise UsageError(f"{recording.shown_name} is a folder; name a recording in it.")
+    try:
+        return Player(recording.audio(), recording.shown_name, arguments.speed)
+    except AudioError as error:
+        message = str(error)
+        is_named = message.startswith(recording.shown_name)
+        raise UsageError(message if is_named else f"{recording.shown_name}: {message}") from error
 
 
 def _job(arguments: argparse.Namespace, screen: Screen) -> Job | None:

@@ -33,6 +33,20 @@ def run_interruptibly(command: Callable[[], int]) -> int:
 
 
 @contextmanager
+def without_ctrl_c() -> Iterator[None]:
+    """For the moment in which what is done is kept: somebody who presses it again and again must
+    not lose that. The signals of `ENDING` are still heard."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def _handling(handler: Callable[[int, FrameType | None], NoReturn]) -> Iterator[None]:
     """Handle the signals that would end the program; one that is ignored, as by nohup, stays so."""
     # Python lets the main thread alone handle signals.

@@ -122,6 +122,11 @@ class LiveSession:
         self.abandon()
         self._wait_for_worker()
 
+    def kept(self) -> Transcript:
+        """End the session at once, as `close` does. -> what is final, whatever has ended it."""
+        self.close()
+        return self._turns.transcript(self._model_id)
+
     def __enter__(self) -> Self:
         return self
 

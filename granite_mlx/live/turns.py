@@ -92,7 +92,8 @@ class Turns:
             yield Draft(self._turn, text)
 
     def transcript(self, model_id: str) -> Transcript:
-        """All that is final."""
+        """All that is final; what waits for the next piece is, too."""
+        self._work.assembly.finish()
         return self._work.assembly.transcript(model_id)
 
     def _new_splitter(self) -> CommitSplitter:

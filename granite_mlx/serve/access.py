@@ -7,11 +7,12 @@ name leads here.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -22,6 +23,9 @@ from granite_mlx.serve.errors import ApiError
 
 PROTECTED = "/v1/"
 KEY_SUBPROTOCOL = "openai-insecure-api-key."
+TOKEN_SUBPROTOCOL = "granite-mlx-token."
+"""Likewise, for any token: base64url of its UTF-8, without padding."""
+
 POLICY_VIOLATION = 1008
 _HOST = re.compile(r"([\w.-]+|\[[\da-fA-F:.]+\])(?::\d*)?", re.ASCII)
 
@@ -64,17 +68,12 @@ class Access:
     def _check_token(self, headers: Headers, subprotocols: Iterable[str]) -> None:
         assert self.token is not None
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        tokens = [given.strip()] if scheme.lower() == "bearer" else []
-        # What a browser's WebSocket can send.
-        tokens += [
-            one.removeprefix(KEY_SUBPROTOCOL)
-            for one in subprotocols
-            if one.startswith(KEY_SUBPROTOCOL)
-        ]
-        wanted = self.token.encode()
         # Headers are Latin-1 to starlette; what was meant is UTF-8.
+        tokens = [given.strip().encode("latin-1", "replace")] if scheme.lower() == "bearer" else []
+        tokens += _subprotocol_tokens(subprotocols)
+        wanted = self.token.encode()
         # All of them are compared: how long it takes tells nothing.
-        compared = [hmac.compare_digest(one.encode("latin-1", "replace"), wanted) for one in tokens]
+        compared = [hmac.compare_digest(one, wanted) for one in tokens]
         if not any(compared):
             raise ApiError(
                 401,
@@ -107,6 +106,19 @@ class AccessCheck:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION})  # 403
             return
         await self._app(scope, receive, send)
+
+
+def _subprotocol_tokens(subprotocols: Iterable[str]) -> Iterator[bytes]:
+    """What a browser's WebSocket can send."""
+    for one in subprotocols:
+        if one.startswith(KEY_SUBPROTOCOL):
+            yield one.removeprefix(KEY_SUBPROTOCOL).encode("latin-1", "replace")
+        elif one.startswith(TOKEN_SUBPROTOCOL):
+            written = one.removeprefix(TOKEN_SUBPROTOCOL)
+            try:
+                yield base64.urlsafe_b64decode(written + "=" * (-len(written) % 4))
+            except ValueError:  # no base64
+                yield b""
 
 
 def is_own_origin(origin: str | None, host: str | None) -> bool:

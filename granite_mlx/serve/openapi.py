@@ -202,7 +202,7 @@ def _transcripts() -> Json:
                 "description": "The same in that format.",
                 "content": {"text/plain": {"schema": {"type": "string"}}},
             },
-            **_errors(400, 401, 403, 404, 408, 413, 503),
+            **_errors(400, 401, 403, 404, 408, 413, 501, 503),
         },
     }
 
@@ -225,6 +225,7 @@ _REASONS = {
     413: "The upload or the recording is too long.",
     415: "The body is no form.",
     500: "The server failed; its log says why.",
+    501: "There is no Python that could write it.",
     503: "Too much at once, or too long; `Retry-After` tells when to ask again.",
 }
 

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol, for clients that mean no good.
+"""uvicorn's protocols, for clients that mean no good.
 
 uvicorn waits for ever for the headers of a request, and for a client that does not take the rest of
-its answer.
+its answer, or what a WebSocket tells it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 LOOK_EVERY_S = 10.0
+STALL_S = 20.0
 MOST_CONNECTIONS = 600
 
 
@@ -48,3 +50,37 @@ class PatientProtocol(H11Protocol):
             return "closing"
         # Nothing after the last request, or not all of the next one's headers.
         return ("idle", id(self.cycle)) if self.conn.their_state is h11.IDLE else None
+
+
+class PatientWebSocket(WebSocketsSansIOProtocol):
+    """Cuts off whoever takes nothing of what is sent, or answers no ping."""
+
+    stall_s = STALL_S
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._abort_soon()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None and not self.transport.is_closing():
+            self._stalled.cancel()
+
+    def keepalive_timeout(self) -> None:
+        # It closes, which waits until all is taken.
+        super().keepalive_timeout()
+        self._abort_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._stalled is not None:
+            self._stalled.cancel()
+
+    def _abort_soon(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+        self._stalled = self.loop.call_later(self.stall_s, self.transport.abort)

@@ -12,7 +12,7 @@ from typing import Any
 from granite_mlx.live.events import Draft, Event, Final, TurnDone, TurnStarted, TurnStopped
 from granite_mlx.serve.realtime_messages import new_id, written
 from granite_mlx.transcript import Segment
-from granite_mlx.transcript.characters import joined
+from granite_mlx.transcript.characters import between, joined
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 DRAFT = "granite.transcription.draft"
@@ -105,10 +105,10 @@ class Items:
 
     def _deltas(self, item: _Item) -> Iterator[str]:
         for final in item.finals[item.n_told :]:
-            said = any(one.text for one in item.finals[: item.n_told])
+            said = [one.text for one in item.finals[: item.n_told] if one.text]
             item.n_told += 1
             if final.text:
-                delta = f" {final.text}" if said else final.text
+                delta = between(said[-1], final.text) + final.text if said else final.text
                 yield written(
                     f"{TRANSCRIPTION}.delta", item_id=item.id, content_index=0, delta=delta
                 )

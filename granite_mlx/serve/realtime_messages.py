@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LONGEST_QUOTE = 80
+MOST_VALUES = 100_000
+"""More take seconds and half a gigabyte, in a message that is short enough."""
 
 
 class ClientError(Exception):
@@ -32,6 +34,8 @@ class ClientMessage:
 
 def read_message(text: str) -> ClientMessage:
     """ClientError for what is no message."""
+    if sum(map(text.count, "[{,")) > MOST_VALUES:
+        raise ClientError("the message has too many values.", code="invalid_json")
     try:
         # A number too long for Python, or nesting too deep, is not JSON that anybody means.
         given = json.loads(text)

@@ -151,7 +151,7 @@ class RealtimeSession:
         return str(text)
 
     async def _expire(self, is_idle: bool) -> NoReturn:
-        await self._end_live()
+        await self._end_live(LAST_TEXT_S)
         if is_idle:
             self._tell_error(
                 f"nothing came for {self._limits.idle_s:g} s; the session ends.", "idle_timeout"
@@ -212,7 +212,8 @@ class RealtimeSession:
     async def _update(self, session: object) -> None:
         limits = self._model.segment_limits
         settings = updated(self._settings, session, self._is_known_model, limits)
-        await self._end_live()  # what was sent before is transcribed as it was asked for
+        # What was sent before is transcribed as it was asked for, however long that takes.
+        await self._end_live(max(0.0, self._expires_at_s - time.monotonic()))
         before, self._settings = self._settings, settings
         try:
             self._begin()  # the model may refuse: no room for so many keywords
@@ -239,16 +240,21 @@ class RealtimeSession:
         self._items, self._n_samples, self._n_uncommitted = items, 0, 0
         return self._live
 
-    async def _end_live(self) -> None:
+    async def _end_live(self, longest_s: float) -> None:
         """The live session's last text, if there is one, before anything else."""
         live, self._live = self._live, None
         if live is None:
             return
         live.end()
-        latest_s = time.monotonic() + LAST_TEXT_S
-        while not live.is_over and time.monotonic() < latest_s:
-            await anyio.sleep(POLL_S)
-        live.abandon()
+        latest_s = time.monotonic() + longest_s
+        try:
+            while not live.is_over and time.monotonic() < latest_s:
+                await anyio.sleep(POLL_S)
+            if not live.is_over:
+                message = f"the last text was not written within {longest_s:g} s, and is lost."
+                self._tell_error(message, "text_lost", "server_error")
+        finally:
+            live.abandon()
         self._offset_s += self._n_samples / self._settings.rate
         if self._items is not None:
             self._previous_id = self._items.previous_id

@@ -11,7 +11,7 @@ from types import FrameType
 import uvicorn
 from starlette.applications import Starlette
 
-from granite_mlx.serve.protocol import PatientProtocol
+from granite_mlx.serve.protocol import PatientProtocol, PatientWebSocket
 from granite_mlx.serve.realtime import RealtimeLimits
 from granite_mlx.serve.stopping import Stop
 
@@ -59,7 +59,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=PatientProtocol,
-                ws="websockets-sansio",
+                ws=PatientWebSocket,
                 ws_max_size=(realtime or RealtimeLimits()).message_bytes,
                 loop="asyncio",
                 lifespan="off",

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import signal
-import sys
 from asyncio.subprocess import PIPE, Process
+from multiprocessing.spawn import get_executable
 from pathlib import Path
 
 from starlette.types import Receive, Scope, Send
@@ -32,6 +34,7 @@ N_AT_ONCE = 8
 N_WRITTEN_AT_ONCE = 2
 LONGEST_S = 120.0
 _ROOT = Path(granite_mlx.__file__).parent.parent
+_PYTHON = re.compile(r"(python|pypy)[\d.]*[tdmw]*(\.exe)?", re.IGNORECASE)
 
 
 class TranscriptEndpoint:
@@ -39,7 +42,8 @@ class TranscriptEndpoint:
 
     def __init__(self, limits: ServerLimits, stop: Stop) -> None:
         self._limits, self._stop = limits, stop
-        self._places, self._writing = Places(N_AT_ONCE), Places(N_WRITTEN_AT_ONCE)
+        self._places = Places(N_AT_ONCE)
+        self._writing = asyncio.Semaphore(N_WRITTEN_AT_ONCE)  # the others wait
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection = Connection(receive, send, self._limits, self._stop)
@@ -68,8 +72,8 @@ class TranscriptEndpoint:
 
         A process of its own writes it: it can be stopped at any time, and holds up nobody.
         """
-        latest_s = asyncio.get_running_loop().time() + LONGEST_S
-        with self._writing.place():
+        async with self._writing:
+            latest_s = asyncio.get_running_loop().time() + LONGEST_S
             try:
                 async with self._stop.until(latest_s):
                     status, output, errors = await _run(name, body)
@@ -87,20 +91,44 @@ class TranscriptEndpoint:
 
 async def _run(name: str, body: bytes) -> tuple[int, bytes, bytes]:
     """Exit status, stdout and stderr of the writer; it is gone when this is left."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", transcript_writer.__name__, name),
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-        cwd=_ROOT,  # so that this very package is found
-        start_new_session=True,  # Ctrl-C is the server's
-    )
+    python = _python()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(python, "-m", transcript_writer.__name__, name),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=_ROOT,  # so that this very package is found
+            start_new_session=True,  # Ctrl-C is the server's
+        )
+    except OSError as error:
+        raise _no_python(f"{python}: {error.strerror}") from error
     try:
         output, errors = await process.communicate(body)
     finally:
         await _ended(process)
     assert process.returncode is not None
     return process.returncode, output, errors
+
+
+def _python() -> str:
+    """The interpreter. ApiError in an app that embeds Python and has told multiprocessing of none.
+
+    Such an app would start itself once more.
+    """
+    found = os.fsdecode(get_executable() or "")
+    if _PYTHON.fullmatch(os.path.basename(found)) is None:
+        raise _no_python(f"{found or 'nothing'} is none")
+    return found
+
+
+def _no_python(why: str) -> ApiError:
+    return ApiError(
+        501,
+        f"this server finds no Python to write transcripts with ({why}): the app that it runs in "
+        "must name one with multiprocessing.set_executable.",
+        code="no_python",
+    )
 
 
 async def _ended(process: Process) -> None:

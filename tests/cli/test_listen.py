@@ -21,6 +21,8 @@ from granite_mlx.cli.live_text import LiveText
 from granite_mlx.cli.screen import ERASE_LINE, last_that_fits
 from granite_mlx.errors import RecognitionError
 from granite_mlx.live.events import Draft, Final, TurnDone
+from granite_mlx.live.session import LiveSession
+from granite_mlx.live.turns import Turns
 from granite_mlx.transcript import FORMATS, Segment, Transcript
 
 Run = Callable[..., Any]
@@ -126,6 +128,70 @@ def test_an_interruption_keeps_what_was_said(
     assert transcript.segments[0].text == ENGLISH
 
 
+def test_more_of_ctrl_c_keep_what_is_final(
+    microphone: "FakeSounddevice", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second one ends the wait for the last text, and a third one nothing at all."""
+    written, ended, kept, n_times = LiveText._write, LiveText.end, LiveSession.kept, []
+
+    def interrupting(self: LiveText, final: Final) -> None:
+        written(self, final)
+        signal.raise_signal(signal.SIGINT)
+
+    def impatient(self: LiveText) -> None:
+        ended(self)
+        n_times.append(1)
+        if len(n_times) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(LiveText, "_write", interrupting)
+
+    def more_impatient(self: LiveSession) -> Transcript:
+        signal.raise_signal(signal.SIGINT)
+        return kept(self)
+
+    monkeypatch.setattr(LiveText, "end", impatient)
+    monkeypatch.setattr(LiveSession, "kept", more_impatient)
+    assert main(["listen", "-m", "demo", "-o", str(tmp_path), "-f", "txt"]) == 130
+    (saved,) = tmp_path.iterdir()
+    assert saved.read_text() == f"{ENGLISH}\n"
+
+
+def test_a_session_that_fails_keeps_what_is_final(
+    two_turns: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    drafted, written = Turns.draft, LiveText._write
+    shown: list[int] = []
+    monkeypatch.setattr(LiveText, "_write", lambda *all_: (written(*all_), shown.append(1)))
+
+    def fail(self: Turns) -> Any:
+        if shown:
+            raise MemoryError
+        return drafted(self)
+
+    monkeypatch.setattr(Turns, "draft", fail)
+    options = ["--from-file", str(two_turns), "-o", str(tmp_path / "out")]
+    assert main(["listen", "-m", "demo", *options]) == 1
+    assert capsys.readouterr().err == "granite-mlx: there is not enough memory.\n"
+    assert (tmp_path / "out" / "talk.txt").read_text() == f"{ENGLISH}\n"
+
+
+def test_stdout_that_is_closed_keeps_what_is_final(
+    start: Run, two_turns: Path, tmp_path: Path
+) -> None:
+    options = ["--from-file", two_turns, "-o", tmp_path / "out"]
+    with start("listen", "-m", "demo", *options, real=True) as process:
+        assert process.stdout.readline().decode() == f"{ENGLISH}\n"
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(ENOUGH_S) == 141
+    assert said == b""
+    assert (tmp_path / "out" / "talk.txt").read_text().startswith(ENGLISH)
+
+
 def test_stdin_is_played(finish: Run, english: Path) -> None:
     options = ["-m", "demo", "--from-file", "-", "--speed", "8"]
     assert finish("listen", *options, stdin=english.read_bytes(), real=True).out == f"{ENGLISH}\n"
@@ -137,7 +203,8 @@ def test_stdin_is_played(finish: Run, english: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--from-file", "none.wav"], "there is no such file"),
+        (["--from-file", "none.wav"], "none.wav: there is no such file"),
+        (["--from-file", "/"], "/ is a folder; name a recording in it"),
         (["--from-file", "x.wav", "--speed", "0"], "0 is not a number above 0"),
         (["--speed", "2"], "--speed is for --from-file"),
         (["--from-file", "x.wav", "--device", "1"], "give one"),

@@ -26,12 +26,19 @@ export function hasToken() {
 }
 
 export function headers() {
-  return token ? { Authorization: `Bearer ${token}` } : {};
+  return token ? { Authorization: `Bearer ${bytesOf(token)}` } : {};
 }
 
-// A WebSocket has no headers of its own in a browser: OpenAI's clients put the key here, too.
+// A WebSocket has no headers of its own in a browser, and a subprotocol takes few characters.
 export function socketProtocols() {
-  return token ? ["realtime", `openai-insecure-api-key.${token}`] : ["realtime"];
+  if (!token) return ["realtime"];
+  const written = btoa(bytesOf(token)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return ["realtime", `granite-mlx-token.${written}`];
+}
+
+// UTF-8, each byte as a character.
+function bytesOf(text) {
+  return Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join("");
 }
 
 export async function request(path, options = {}) {

@@ -88,7 +88,7 @@ function showEvent(event) {
 
 function finish(answer) {
   view.clear();
-  record = new TranscriptRecord({ model: model.id, settings });
+  record = record.again(); // the form may have been changed meanwhile
   add(segmentsOf(answer), answer.granite?.warnings);
   record.keywords = (answer.granite?.keywords ?? []).map((keyword) => ({ ...keyword, times: keyword.times ?? null }));
   record.duration_s = answer.duration ?? record.duration_s;

@@ -11,6 +11,7 @@ export class LiveSession {
   #waiting = []; // sound from before the server has agreed
   #isReady = false;
   #isEnding = false;
+  #isOver = false;
   #drafts = new Map(); // item -> text, in the order in which they were begun
   #finish;
 
@@ -39,7 +40,7 @@ export class LiveSession {
   }
 
   abandon() {
-    this.#isEnding = true;
+    this.#isOver = true;
     this.#socket.close();
     this.#finish();
   }
@@ -93,13 +94,13 @@ export class LiveSession {
   }
 
   #over() {
-    this.#isEnding = true;
+    this.#isOver = true;
     this.#finish();
     this.#socket.close();
   }
 
   #closed() {
-    if (!this.#isEnding) {
+    if (!this.#isOver) {
       const refused = hasToken() ? "The live session was refused or broke off." : UNREACHABLE;
       this.#view.onError(new ServerError(refused, 0));
     }

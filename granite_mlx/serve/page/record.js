@@ -16,6 +16,12 @@ export class TranscriptRecord {
     this.keywords = [];
   }
 
+  // Another one of what was asked, of which nothing is known yet.
+  again() {
+    const settings = { isTranslation: this.task === "translate", language: this.language, to: this.target };
+    return new TranscriptRecord({ model: this.model, settings });
+  }
+
   get text() {
     const space = WITHOUT_SPACES.includes(this.target ?? this.language) ? "" : " ";
     const lines = this.segments.map((segment) => segment.text).filter(Boolean).join("\n");

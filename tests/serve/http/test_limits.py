@@ -15,7 +15,7 @@ import pytest
 
 from granite_mlx import GraniteSpeech, Transcript
 from granite_mlx.serve.limits import MIB, ServerLimits
-from granite_mlx.serve.protocol import PatientProtocol
+from granite_mlx.serve.protocol import PatientProtocol, PatientWebSocket
 
 from .asking import (
     FORM,
@@ -332,6 +332,38 @@ def test_a_slow_reader(serve: Callable[..., Address], monkeypatch: pytest.Monkey
             while data := connection.recv(1 << 20):
                 received += len(data)
     assert received < n_bytes
+
+
+def test_a_live_client_that_reads_nothing(
+    serve: Callable[..., Address], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cut off, so that its place is free again."""
+    monkeypatch.setattr(PatientWebSocket, "stall_s", 0.3)
+    address = serve()
+    wrong = json.dumps({"type": "x", "event_id": "x" * 30_000})
+    with address.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(UPGRADE)
+
+        def go_on() -> None:
+            for _ in range(10_000):
+                connection.sendall(text_frame(wrong))
+                time.sleep(0.001)
+
+        with pytest.raises(ConnectionError):
+            go_on()
+
+
+UPGRADE = (
+    b"GET /v1/realtime HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+
+
+def text_frame(text: str) -> bytes:
+    """A WebSocket's message of less than 64 KiB; its mask is 0."""
+    return b"\x81\xfe" + len(text).to_bytes(2, "big") + bytes(4) + text.encode()
 
 
 def test_a_hundred_clients_at_once(address: Address) -> None:

@@ -266,6 +266,75 @@ def test_token(open_page, serve, recording):
     assert words(page) == ENGLISH
 
 
+def test_the_last_word_is_played_too(open_page, address, recording):
+    """Chromium does not find it in this file, and would play nothing more."""
+    page = open_page(address)
+    transcribe(page, recording)
+    heard = "() => { const a = document.getElementById('audio'); return !a.paused && !a.error && "
+    page.locator(".word").last.click()
+    page.wait_for_function(f"{heard} a.currentTime > 1.8; }}")
+    page.locator(".word").first.click()
+    page.wait_for_function(f"{heard} a.currentTime < 1.5; }}")
+    assert page.get_by_role("alert").is_hidden()
+
+
+def test_a_token_of_any_characters(open_page, serve, recording):
+    """As `openssl rand -base64` makes them, and others: live too."""
+    token = "ключ/к серверу+1=="
+    page = open_page(serve(token))
+    page.get_by_label("Access token").fill(token)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#model:not(:empty)")
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_selector(".word")
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector("#downloads:visible")
+    transcribe(page, recording)
+    assert words(page) == ENGLISH
+
+
+def test_a_session_that_breaks_off_at_its_end(open_page, address):
+    """The last words are asked for with the whole recording."""
+    page = open_page(address)
+    updates = []
+
+    def on_message(socket, message: str) -> None:
+        if json.loads(message)["type"] == "session.update":
+            updates.append(message)
+            if len(updates) == 1:
+                socket.send(json.dumps({"type": "session.updated"}))
+            else:
+                socket.close()
+
+    def begin(socket) -> None:
+        socket.on_message(lambda message: on_message(socket, message))
+        socket.send(json.dumps({"type": "session.created"}))
+
+    page.route_web_socket(re.compile("/v1/realtime"), begin)
+    page.reload()
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.wait_for_timeout(5000)
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector("#downloads:visible")
+    assert len(set(words(page).split()) & set(ENGLISH.split())) >= 6
+
+
+def test_the_form_is_changed_meanwhile(open_page, address, recording):
+    page = open_page(address)
+    page.set_input_files("#file", recording)
+    page.evaluate(
+        """() => {
+          document.getElementById("start").click();
+          document.getElementById("settings").elements.language.value = "fr";
+        }"""
+    )
+    page.wait_for_selector("#downloads:visible")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="json", exact=True).click()
+    transcript = Transcript.from_json(Path(download.value.path()).read_text())
+    assert (transcript.text, transcript.language) == (ENGLISH, None)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_can_be_read(open_page, address, scheme, recording):
     page = open_page(address, color_scheme=scheme)

@@ -101,7 +101,7 @@ def is_running(process: int) -> bool:
 
 
 def test_no_more_than_two_are_written_at_once_and_who_goes_ends_it(slow):
-    """Nobody waits for the writer: neither a client that goes nor a server that ends."""
+    """A third one waits. A client that goes and a server that ends do not wait for the writer."""
 
     async def ask() -> None:
         stop = Stop()
@@ -110,16 +110,20 @@ def test_no_more_than_two_are_written_at_once_and_who_goes_ends_it(slow):
         first = asyncio.create_task(asked(endpoint, goes))
         second = asyncio.create_task(asked(endpoint, asyncio.Event()))
         await until(lambda: slow() == 2)
+        others = [asyncio.create_task(asked(endpoint, asyncio.Event())) for _ in range(6)]
+        await asyncio.sleep(0.5)
+        assert slow() == 2
         with pytest.raises(ApiError) as found:
             await asked(endpoint, asyncio.Event())
         assert (found.value.status, found.value.code) == (503, "server_busy")
         goes.set()
         await first
-        assert slow() == 1
+        await until(lambda: slow() == 2)
         stop.begin()
-        with pytest.raises(ApiError) as found:
-            await second
-        assert (found.value.status, found.value.code) == (503, "stopping")
+        for one in (second, *others):
+            with pytest.raises(ApiError) as found:
+                await one
+            assert (found.value.status, found.value.code) == (503, "stopping")
         assert slow() == 0
 
     asyncio.run(ask())
@@ -132,6 +136,27 @@ def test_what_takes_too_long_is_ended(slow, monkeypatch):
         asyncio.run(asked(endpoint, asyncio.Event()))
     assert found.value.status == 413
     assert slow() == 0
+
+
+@pytest.mark.parametrize("program", ["/Applications/Notes.app/Contents/MacOS/Notes", "", None])
+def test_an_app_that_embeds_python_is_not_started_again(monkeypatch, client, program):
+    monkeypatch.setattr(transcripts, "get_executable", lambda: program)
+    answer = client.post("/v1/transcripts/srt", content=TRANSCRIPT.to_json())
+    assert answer.status_code == 501
+    assert "multiprocessing.set_executable" in answer.json()["error"]["message"]
+
+
+def test_a_python_that_has_gone(monkeypatch, client, tmp_path):
+    monkeypatch.setattr(transcripts, "get_executable", lambda: str(tmp_path / "python3.12"))
+    answer = client.post("/v1/transcripts/srt", content=TRANSCRIPT.to_json())
+    assert answer.status_code == 501
+    assert "No such file" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["python", "python3", "python3.13t", "Python", "pypy3.11"])
+def test_names_of_python(monkeypatch, name):
+    monkeypatch.setattr(transcripts, "get_executable", lambda: f"/usr/bin/{name}".encode())
+    assert transcripts._python() == f"/usr/bin/{name}"
 
 
 async def asked(endpoint: TranscriptEndpoint, goes: asyncio.Event) -> None:

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from starlette.websockets import WebSocketDisconnect
 
 from granite_mlx import GraniteSpeech
+from granite_mlx.live.events import Final, TurnDone, TurnStarted, TurnStopped
+from granite_mlx.serve import realtime_session
 from granite_mlx.serve.realtime import RealtimeLimits
+from granite_mlx.serve.realtime_items import Items
+from granite_mlx.transcript import Segment
 
 from .speaking import (
     COMPLETED,
@@ -140,6 +144,18 @@ def test_16_khz_translation_and_keywords(model: GraniteSpeech, english: np.ndarr
     assert not any(one["type"].endswith("draft") for one in messages)
 
 
+@pytest.mark.parametrize("texts", [("one", "", "two"), ("日本", "語です", "yes")])
+def test_deltas_are_the_transcript(texts: tuple[str, ...]) -> None:
+    """Chinese and Japanese have no spaces."""
+    items = Items(at_pauses=True, is_beta=False, previous_id=None)
+    segments = [(Segment(n, n + 1.0, text),) if text else () for n, text in enumerate(texts)]
+    finals = [Final(0, n, n + 1.0, one) for n, one in enumerate(segments)]
+    events = [TurnStarted(0, 0.0), finals[0], TurnStopped(0, 3.0), *finals[1:], TurnDone(0)]
+    told = [json.loads(text) for event in events for text in items.messages(event)]
+    deltas = [one["delta"] for one in told if one["type"].endswith(".delta")]
+    assert "".join(deltas) == told[-1]["transcript"]
+
+
 def test_settings_may_change_between_turns(
     model: GraniteSpeech, english: np.ndarray, digits: np.ndarray
 ) -> None:
@@ -201,6 +217,7 @@ def test_the_betas_names(model: GraniteSpeech, english: np.ndarray) -> None:
         ("{}", "missing_required_parameter", "type"),
         ('{"type": 3}', "missing_required_parameter", "type"),
         ("[" * 100_000, "invalid_json", None),
+        (f'{{"type": "x", "a": [{"[]," * 200_000}1]}}', "invalid_json", None),
         ('{"type": "response.create"}', "unknown_event", "type"),
         ('{"type": "input_audio_buffer.append"}', "invalid_value", "audio"),
         ('{"type": "input_audio_buffer.append", "audio": 5}', "invalid_value", "audio"),
@@ -416,6 +433,25 @@ def test_a_session_ends_with_its_last_text(model: GraniteSpeech, english: np.nda
         assert messages[-1]["error"]["code"] == "session_expired"
         assert closed(socket) == 1001
     assert [one["transcript"] for one in messages if one["type"] == COMPLETED] == [ENGLISH]
+
+
+def test_last_text_that_takes_long(
+    model: GraniteSpeech, english: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for where the session goes on, and told to be lost where it does not."""
+    monkeypatch.setattr(realtime_session, "LAST_TEXT_S", 0.0)
+    with client(model).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        speak(socket, pcm(english))
+        socket.send_json(update())
+        messages = until(socket, "session.updated")
+    assert [one["transcript"] for one in messages if one["type"] == COMPLETED] == [ENGLISH]
+    limits = RealtimeLimits(idle_s=0.2)
+    with client(model, limits).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        socket.send_json(append(pcm(english)))
+        codes = [until(socket, "error")[-1]["error"]["code"] for _ in range(2)]
+    assert codes == ["text_lost", "idle_timeout"]
 
 
 def test_no_more_sessions_than_there_may_be(model: GraniteSpeech) -> None:
