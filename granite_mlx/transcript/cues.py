@@ -69,8 +69,8 @@ def _timed(cues: Sequence[Cue], end_ms: int, options: SubtitleOptions) -> list[C
         seen_ms = round(least_ms / max(1, late_ms / LATE_MS))
         meeting = _side_by_side(fitted.pop(), cue, spoken.end_ms, seen_ms, most_ms)
         fitted += meeting
-    late_ms = [one.start_ms - cue.start_ms for one, cue in zip(fitted, cues, strict=True)]
-    return _within(fitted, late_ms, end_ms)
+    all_late_ms = [one.start_ms - cue.start_ms for one, cue in zip(fitted, cues, strict=True)]
+    return _within(fitted, all_late_ms, end_ms)
 
 
 def _wish_ms(cue: Cue, options: SubtitleOptions) -> int:
