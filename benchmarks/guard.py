@@ -103,9 +103,10 @@ def judgements() -> Iterator[list[tuple[str, Guarded]]]:
         task: Task,
         boosted: Sequence[str] = (),
         certainty: Callable[[], Sequence[Certainty]] | None = None,
+        is_whole: bool = True,
     ) -> Guarded | None:
-        kept = judge(segments, labels, task, boosted, certainty)
-        if kept is not None:
+        kept = judge(segments, labels, task, boosted, certainty, is_whole)
+        if kept is not None and segments:
             seen.append((segments[0].text, kept))
         return kept
 

@@ -46,9 +46,11 @@ def written(
     if guarded:
         heard = answered.witness.heard
         certainty = partial(certainties, heard, samples, SAMPLE_RATE)
-        kept = before_witness(segments, heard.labels, task, answered.boosted, certainty)
+        kept = before_witness(
+            segments, heard.labels, task, answered.boosted, certainty, answer.finished
+        )
     if kept is not None:
-        is_whole = segments[0].text == kept.text
+        is_whole = bool(segments) and segments[0].text == kept.text
         segments = (Segment(start_s, end_s, kept.text),) if kept.text else ()
         warnings += [TranscriptWarning(c.code, c.message, None, None) for c in kept.concerns]
     ctc_logits = answered.witness.ctc_logits
@@ -66,21 +68,26 @@ def before_witness(
     task: Task,
     boosted: Sequence[str] = (),
     certainty: Callable[[], Sequence[Certainty]] | None = None,
+    is_whole: bool = True,
 ) -> Guarded | None:
-    """What stands of a text that is one segment, before the labels that the head has heard.
+    """What stands of a text that is one segment or none, before the labels that the head has heard.
 
-    The decoder was led to the keywords of the task and to those that are `boosted`.
+    The decoder was led to the keywords of the task and to those that are `boosted`; `is_whole` is
+    whether it had ended.
 
     None where it is no witness: of turns of several speakers, of translations, and where it has
     no letters for what it hears.
     """
-    if len(segments) != 1 or segments[0].speaker is not None or task.tags or task.to is not None:
+    if len(segments) > 1 or any(one.speaker is not None for one in segments):
+        return None
+    if task.tags or task.to is not None:
         return None
     if not knows_letters(labels):
         return None
     heard = spelt(labels)
     keywords = tuple(dict.fromkeys((*task.keywords, *boosted)))
-    kept = guarded(segments[0].text, heard, keywords, certainty)
+    text = "".join(one.text for one in segments)
+    kept = guarded(text, heard, keywords, certainty, is_whole)
     return without_echoes(kept, heard, keywords, task.sounds_like) if keywords else kept
 
 

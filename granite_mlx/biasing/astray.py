@@ -39,6 +39,10 @@ def may_be_astray(text: str, heard: str, keywords: Sequence[str]) -> bool:
     if _NO_CHARACTER in text:
         return True
     unlike, missing = _disagreements(text, heard, keywords)
+    # Of "Zachary", of which "zero" is written, some letters are missing and others are unlike.
+    for place, is_unlike in zip(letters_beside(text, heard), unlike, strict=True):
+        if place >= 0 and is_unlike:
+            missing[place] = True
     return any(_is_most(text.split(), unlike)) or any(_is_most(heard.split(), missing))
 
 

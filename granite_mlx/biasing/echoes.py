@@ -62,11 +62,14 @@ def said_terms(
     keywords: Sequence[str],
     sounds_like: Sequence[tuple[str, str]] = (),
 ) -> tuple[str, ...]:
-    """The terms of a text beside which the character head has heard something that is like them."""
+    """The terms of a text beside which the character head has heard something that is like them.
+
+    Not those that it spells so itself, as "the": they are written without a list, too.
+    """
     return tuple(
         term
         for term, places in places_of(text, keywords).items()
-        if (said := _heard_beside(text, places[0], places[0] + len(term), heard))
+        if (said := _heard_beside(text, places[0], places[0] + len(term), heard)) not in ("", term)
         and _is_judged(term)
         and _is_like(term, sounds_like, said)
     )

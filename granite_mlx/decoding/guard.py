@@ -15,6 +15,7 @@ What the head has no letters for, as Japanese, is not judged.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,10 @@ from granite_mlx.ctc.omissions import Omission, certain_parts, omissions
 from granite_mlx.ctc.witness import Testimony, letters, unheard_runs, witness
 
 _SIGNS = re.compile(r"[\d%&@#/*+=_\\^~|<>$€£¥°§]|\w[.:]\w")
+
+N_BESIDE = 3
+"""Words on either side of what is put in. Of "a $25 bill" it hears "a twenty five dollar bill", and
+the "a" of the text may stand beside the one of "dollar"."""
 
 LEAST_RUN = 2
 """Neighbouring words. No recording of benchmarks/guard.py has two that were said and not heard."""
@@ -63,15 +68,19 @@ def guarded(
     heard: str,
     keywords: Sequence[str] = (),
     certainty: Callable[[], Sequence[Certainty]] | None = None,
+    is_whole: bool = True,
 ) -> Guarded:
     """A transcript before what the character head has heard.
 
     Args:
         keywords: those that the model was given.
         certainty: that of each word that was heard; None where all of them surely were.
+        is_whole: whether the decoder had ended; nothing is put in behind a text that is cut off.
     """
     if not is_spelt(text):
         return Guarded(text)
+    if not letters(text):
+        return Guarded(text, tuple(_all_missing(heard, certainty) if is_whole else ()))
     testimonies = witness(text, heard)
     listed = {letters(word) for term in keywords for word in term.split()}
     dropped: set[int] = set()
@@ -92,6 +101,7 @@ def guarded(
         if found and certainty is not None:
             sure = certainty()
             found = [part for one in found for part in certain_parts(one, sure)]
+        found = [one for one in found if is_whole or one.n_before < len(testimonies)]
         belonging = [_as_listed(one, keywords) for one in found if _belongs(one, kept)]
         missing = [one for one in belonging if _is_long(one)]
         concerns += [_missed(one) if _is_long(one) else _lacking(one) for one in belonging]
@@ -127,12 +137,22 @@ def _belongs(omission: Omission, kept: Mapping[int, Testimony]) -> bool:
         return False
     before = [one for n, one in kept.items() if n < omission.n_before and one.n_letters][-1:]
     after = [one for n, one in kept.items() if n >= omission.n_before and one.n_letters][:1]
-    # Signs and digits are said with letters that they have not: "25 %", "C++", "www.".
-    beside = [
-        one.word for n, one in kept.items() if n in (omission.n_before - 1, omission.n_before)
-    ]
-    has_signs = any(_SIGNS.search(word) for word in beside + [one.word for one in before + after])
+    near = range(omission.n_before - N_BESIDE, omission.n_before + N_BESIDE)
+    near_words = [one.word for n, one in kept.items() if n in near]
+    has_signs = any(map(_is_said_longer, near_words + [one.word for one in before + after]))
+    is_upper = all(one.word.upper() == one.word for one in kept.values())
+    has_signs |= not is_upper and any(map(_is_abbreviation, near_words))
     return not has_signs and all(_is_sure([one]) for one in before + after)
+
+
+def _is_said_longer(word: str) -> bool:
+    """Whether signs and digits are said with letters that they have not: "25 %", "C++", "www."."""
+    return bool(_SIGNS.search(unicodedata.normalize("NFKD", word)))
+
+
+def _is_abbreviation(word: str) -> bool:
+    """In capitals that may be read as the words that they stand for: "NYC"."""
+    return word.isupper() and len(letters(word)) > 1
 
 
 def _as_listed(omission: Omission, keywords: Sequence[str]) -> Omission:
@@ -140,6 +160,16 @@ def _as_listed(omission: Omission, keywords: Sequence[str]) -> Omission:
     listed = {letters(term): term for term in keywords if len(term.split()) == 1}
     words = tuple(listed.get(letters(word), word) for word in omission.words)
     return replace(omission, words=words)
+
+
+def _all_missing(
+    heard: str, certainty: Callable[[], Sequence[Certainty]] | None
+) -> Iterator[Concern]:
+    """What is to be said where nothing was written."""
+    for one in omissions("", heard):
+        is_sure = certainty is None or sum(certainty(), Certainty(0.0, 0)).is_certain
+        if _is_long(one) and is_sure:
+            yield _lacking(one)
 
 
 def _is_sure(words: Collection[Testimony]) -> bool:

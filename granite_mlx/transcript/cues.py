@@ -25,6 +25,13 @@ from granite_mlx.transcript.runs import Label, Run, runs
 from granite_mlx.transcript.subtitle_options import LINE_WIDTH, WIDE_LINE_WIDTH, SubtitleOptions
 from granite_mlx.transcript.types import Transcript
 
+LATE_MS = 1000
+"""A cue that is later is shown for less than its least time: half of it at twice this, a third at
+three times. So cues of many who talk at once catch up, and do not fall ever further behind."""
+
+LEAST_AT_END_MS = 250
+"""What late cues get at the end of the recording, where there is so much time for each."""
+
 
 def make_cues(transcript: Transcript, options: SubtitleOptions, label: Label) -> tuple[Cue, ...]:
     """The cues of a transcript: ordered, none empty, none over another, all words in them.
@@ -58,9 +65,12 @@ def _timed(cues: Sequence[Cue], end_ms: int, options: SubtitleOptions) -> list[C
     ]
     fitted = wanted[:1]
     for cue, spoken in zip(wanted[1:], cues, strict=False):
-        meeting = _side_by_side(fitted.pop(), cue, spoken.end_ms, least_ms, most_ms)
+        late_ms = fitted[-1].start_ms - spoken.start_ms
+        seen_ms = round(least_ms / max(1, late_ms / LATE_MS))
+        meeting = _side_by_side(fitted.pop(), cue, spoken.end_ms, seen_ms, most_ms)
         fitted += meeting
-    return _within(fitted, end_ms)
+    all_late_ms = [one.start_ms - cue.start_ms for one, cue in zip(fitted, cues, strict=True)]
+    return _within(fitted, all_late_ms, end_ms)
 
 
 def _wish_ms(cue: Cue, options: SubtitleOptions) -> int:
@@ -90,13 +100,18 @@ def _side_by_side(
     return replace(before, end_ms=start_ms), replace(after, start_ms=start_ms, end_ms=end_ms)
 
 
-def _within(cues: Sequence[Cue], end_ms: int) -> list[Cue]:
-    """The cues moved back as far as needed to end by `end_ms`, each at least 1 ms long."""
+def _within(cues: Sequence[Cue], late_ms: Sequence[int], end_ms: int) -> list[Cue]:
+    """The cues moved back as far as needed to end by `end_ms`, each at least 1 ms long.
+
+    Those that are late had better last longer, but none begins before its words for that.
+    """
     latest_ms = max(end_ms, len(cues))
+    usual_ms = max(1, min(LEAST_AT_END_MS, end_ms // max(1, len(cues))))
     moved: list[Cue] = []
-    for cue in reversed(cues):
+    for cue, late in zip(reversed(cues), reversed(late_ms), strict=True):
         stop_ms = min(cue.end_ms, latest_ms)
-        start_ms = min(cue.start_ms, stop_ms - 1)
+        least_ms = max(1, min(usual_ms, cue.end_ms - cue.start_ms, late))
+        start_ms = min(cue.start_ms, stop_ms - least_ms)
         moved.append(replace(cue, start_ms=start_ms, end_ms=stop_ms))
         latest_ms = start_ms
     return moved[::-1]

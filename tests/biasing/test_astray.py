@@ -42,6 +42,17 @@ def test_an_answer_that_may_be_astray(text: str, keywords: tuple[str, ...], unli
     assert n_unlike(RIGHT, HEARD, keywords) == 0
 
 
+def test_a_word_that_is_partly_missing_and_partly_unlike() -> None:
+    heard = "zachary will draw the bicycle in berlin"
+    text = "zero will draw the bicycle in Berlin"
+    assert may_be_astray(text, heard, ("a", "b"))
+    assert not may_be_astray(text, heard, ("zero",))
+    assert not may_be_astray("Zackery will draw the bicycle in Berlin", heard, ("a", "b"))
+    assert may_be_astray(
+        "Jane works with s'il on the roof", "jane works with simon on the roof", ("é",)
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "heard", "term"),
     [

@@ -91,3 +91,8 @@ def test_the_terms_that_were_said() -> None:
     assert said_terms(
         "Worcester is nice", "boo is nice", ["Worcester"], [("Worcester", "boo")]
     ) == ("Worcester",)
+
+
+def test_terms_that_the_head_spells_so_itself_need_no_list() -> None:
+    text, heard = "the window that Erik opens", "the window that eric opens"
+    assert said_terms(text, heard, ("the", "window", "Erik", "Zoë")) == ("Erik",)

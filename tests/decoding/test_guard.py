@@ -19,6 +19,7 @@ def codes(text: str, heard: str, keywords: tuple[str, ...] = ()) -> tuple[str, l
         ("Hello, world.", "hello world", "Hello, world.", []),
         ("", "", "", []),
         ("...", "", "...", []),
+        ("...", "ha", "...", []),
         ("Thank you.", "", "", ["unheard_words"]),
         ("Hello world. Thank you!", "hello world", "Hello world.", ["unheard_words"]),
         ("Thank you! Hello world.", "hello world", "Hello world.", ["unheard_words"]),
@@ -48,6 +49,12 @@ def test_a_transcript(text: str, heard: str, kept: str, expected: list[str]) -> 
         ("see https://example.com now", "see h t t p s colon slash slash example com now", None),
         ("see www.example.com", "see double u double u double u example com", None),
         ("de vingt-cinq % en mai", "de vingt cinq pour cent en mai", None),
+        # A neighbour's letter may stand beside one of them.
+        ("five window the a $25", "five window the a twenty five dollars", None),
+        ("add ½ of it now", "add one half cup of it now", None),
+        ("in NYC people see", "in new york city people see", None),
+        ("small 25 NYC people", "small twenty five new york city people", None),
+        ("HE IS AT HOME", "he is at home in geneva", "HE IS AT HOME in geneva"),
         # In noise the head writes what nobody said, and so it does beside words that it mishears.
         ("a green chair", "q grem shar wo ne lusegi", None),
         ("", "an a tanne a luzegi", None),
@@ -58,6 +65,23 @@ def test_words_that_the_decoder_left_out(text: str, heard: str, kept: str | None
     found, named = codes(text, heard)
     assert found == (kept or text)
     assert ("left_out_words" in named) == (kept is not None)
+
+
+def test_nothing_is_put_in_behind_a_text_that_is_cut_off() -> None:
+    text, heard = "he works at noon", "he works with lily at noon in vienna tonight"
+    found = guarded(text, heard, is_whole=False)
+    assert found.text == "he works with lily at noon"
+    assert [one.code for one in found.concerns] == ["left_out_words"]
+
+
+def test_where_nothing_was_written_what_was_surely_heard_is_named() -> None:
+    heard = "he is at home in geneva"
+    (concern,) = guarded("", heard).concerns
+    assert concern.code == "left_out_word"
+    assert heard in concern.message
+    unsure = [Certainty(len(word) * math.log(0.5), len(word)) for word in heard.split()]
+    assert guarded("", heard, certainty=lambda: unsure).concerns == ()
+    assert guarded("", heard, is_whole=False).concerns == ()
 
 
 def test_a_single_word_is_named_and_not_put_in() -> None:

@@ -9,7 +9,7 @@ import granite_mlx
 from granite_mlx import GraniteSpeech
 
 from .asking import codes
-from .scripted import follow
+from .scripted import follow, start_of
 
 WAYS = ("exact", "off", "relaxed")
 ODD = [
@@ -87,6 +87,22 @@ def test_what_the_decoder_leaves_out_is_put_in(
         assert word.confidence is not None
     left_out = model.transcribe(example, speculative=way, guard="off")
     assert left_out.text == plain.text.removesuffix(" in october")
+
+
+def test_nothing_is_put_in_behind_the_most_tokens(model: GraniteSpeech, example: Path) -> None:
+    short = model.transcribe(example, max_new_tokens=3)
+    plain = model.transcribe(example, max_new_tokens=3, guard="off")
+    assert short.text == plain.text
+    assert codes(short) == codes(plain) == ["cut_off"]
+
+
+def test_a_text_that_is_empty_though_much_was_heard_is_named(
+    model: GraniteSpeech, example: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow(monkeypatch)({start_of(model): model.config.text.eos_token_id}, n_prompts=9)
+    found = model.transcribe(example)
+    assert (found.text, codes(found)[0]) == ("", "left_out_word")
+    assert "a big window in october" in found.warnings[0].message
 
 
 def test_a_translation_is_not_judged(

@@ -294,6 +294,22 @@ def test_who_talk_all_the_time_are_neither_late_nor_gone_at_once(
     assert shown_ms[len(cues) // 10] >= 900
 
 
+@pytest.mark.parametrize(("n_speakers", "n_lines"), [(4, 2), (6, 2), (8, 3)])
+def test_more_at_once_than_lines_do_not_fall_ever_further_behind(
+    n_speakers: int, n_lines: int
+) -> None:
+    words = [(f"word{i}", 0.3 * i, 0.3 * i + 0.3) for i in range(600)]
+    segments = [
+        heard(*((word, a + 0.1 * n, b + 0.1 * n) for word, a, b in words), speaker=f"{n}")
+        for n in range(n_speakers)
+    ]
+    cues = cues_of(transcript(*segments, duration_s=182), max_line_count=n_lines)
+    late_ms = [cue.start_ms - min(piece.start_ms for piece in cue.pieces) for cue in cues]
+    assert min(late_ms) >= 0
+    assert max(late_ms) <= 4000
+    assert min(cue.end_ms - cue.start_ms for cue in cues) >= 200
+
+
 def test_a_speaker_is_told_again_after_another_was_heard_in_between() -> None:
     long = Segment(0, 20, "and so on and on " * 16, None, "Ann")
     cues = cues_of(transcript(long, Segment(8, 9, "hm", None, "Bob")))
