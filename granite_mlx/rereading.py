@@ -42,6 +42,8 @@ def is_doubtful(read: Read) -> bool:
     task, answer = read.spoken.task, read.answer
     if isinstance(answer, Exception) or not read.spoken.piece.overlaps:
         return False
+    if not answer.generated.finished:
+        return False  # words are missing since no more were asked for
     if task.to is not None or task.tags or any(one.speaker for one in read.segments):
         return False  # what the head hears is no witness of it
     text = _text(read.segments)

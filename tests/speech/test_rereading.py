@@ -102,6 +102,15 @@ def test_nothing_is_read_again_without_the_guard_s_doubt(
     assert found.n_read == 3
 
 
+def test_what_is_cut_off_is_not_read_again(
+    model: GraniteSpeech, talk: np.ndarray, script: Follow
+) -> None:
+    found = script({}, n_prompts=100)
+    transcript = model.transcribe(talk, max_new_tokens=4, **OPTIONS)
+    assert "cut_off" in codes(transcript)
+    assert found.n_read == 3
+
+
 def test_a_second_reading_that_fails_leaves_the_first(
     model: GraniteSpeech, talk: np.ndarray, script: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
