@@ -120,7 +120,7 @@ def cluster(
     """
     if address is not None:
         joining.check_that_it_answers(address)
-        joining.use_the_token()
+        joining.prepare()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     _sweep(note)

@@ -12,29 +12,46 @@ from granite_mlx.corpus.errors import CorpusError
 
 CONNECT_S = 10.0
 
+N_TRIES = "RAY_NUM_REDIS_GET_RETRIES", "5"
+"""Of Ray, to be let in; of its own 20 each lasts a second where the token is wrong, and up to a
+minute where something else than Ray is at the port."""
+
+FRAME_TYPE, SETTINGS = 3, 4
+"""The place of a frame's type, and the type that comes first."""
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0])
+
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
 
 def check_that_it_answers(address: str) -> None:
-    """Ray itself would try for minutes. CorpusError where nobody is at HOST:PORT."""
+    """Ray itself would try for minutes. CorpusError where no gRPC server is at HOST:PORT."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         return  # as "auto", which Ray resolves
     try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), CONNECT_S) as connection:
+            speaks_http2 = "RAY_USE_TLS" in os.environ or _speaks_http2(connection)
     except (OSError, OverflowError) as error:
         raise CorpusError(
             f"no Ray cluster answers at {address} ({error}); is `ray start --head` running there?"
         ) from error
+    if not speaks_http2:
+        raise CorpusError(
+            f"what answers at {address} is not Ray; name the port that `ray start --head` has told."
+        )
 
 
-def use_the_token() -> None:
-    """Show Ray's token, if there is one here and nothing is said about it. Before Ray is imported.
+def prepare() -> None:
+    """What Ray looks for in the environment when it is imported: how often it tries, and a token.
+
+    Ray's token is shown if there is one here and nothing is said about it.
 
     `ray start --head` of Ray 2.59 and later asks for a token as soon as it finds one, and a run
     without an address leaves one; but who joins at a named address is told to show his by
     RAY_AUTH_MODE alone. A cluster that asks for none takes no notice of it.
     """
+    os.environ.setdefault(*N_TRIES)
     if has_token():
         os.environ.setdefault(MODE, "token")
 
@@ -103,6 +120,18 @@ def check_nodes(ray: Any, address: str) -> None:
 def nodes(ray: Any) -> list[Any]:
     """Those that work: a head may have no CPU to give."""
     return [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU", 0) >= 1]
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """As gRPC does: a server begins with a frame of settings (RFC 9113, 3.4)."""
+    connection.sendall(PREFACE)
+    header = b""
+    while len(header) <= FRAME_TYPE:
+        more = connection.recv(FRAME_TYPE + 1 - len(header))
+        if not more:
+            return False
+        header += more
+    return header[FRAME_TYPE] == SETTINGS and header[:1] == b"\0"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
