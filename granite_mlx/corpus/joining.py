@@ -108,7 +108,14 @@ def check_nodes(ray: Any, address: str) -> None:
         for node in nodes(ray)
     }
     for host, answer in answers.items():
-        version = ray.get(answer)
+        try:
+            version = ray.get(answer)
+        except ray.exceptions.RayError as error:
+            said = str(error).strip().splitlines()[-1:]
+            raise CorpusError(
+                f"{host} of the Ray cluster at {address} cannot be asked ({''.join(said)}); "
+                "see `ray status` there."
+            ) from error
         if version != __version__:
             has = "has no granite-mlx" if version is None else f"has granite-mlx {version}"
             raise CorpusError(
