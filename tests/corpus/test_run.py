@@ -1,5 +1,6 @@
 """The command with an engine in this process: what is done, set aside and named, and the codes."""
 
+import dataclasses
 import json
 import os
 import re
@@ -30,6 +31,7 @@ from granite_mlx.corpus.joining import (
     prepare,
     refusal,
 )
+from granite_mlx.corpus.shards import FORMATS
 from granite_mlx.corpus.store import rows_in
 from granite_mlx.evaluate.manifests import read_manifest
 from granite_mlx.evaluate.others import read_other_runs
@@ -188,6 +190,33 @@ def test_a_manifest_goes_in_and_eval_reads_what_comes_out(
     }
     assert run(shard, "-o", tmp_path / "again") == 0  # a shard names recordings as a manifest does
     assert len(names(tmp_path / "again")) == 2
+
+
+@pytest.mark.parametrize("shard_format", FORMATS)
+def test_results_with_keywords_are_a_manifest_of_the_same(
+    run: Run, engine: Any, folder: Path, tmp_path: Path, shard_format: str
+) -> None:
+    term = {"term": "Siobhan", "offered": True, "found": False, "times": []}
+    manifest = folder / "talks.jsonl"
+    line = {"id": "a", "audio": "0000.wav", "text": "yes", "keywords": ["Siobhan"]}
+    manifest.write_text(json.dumps(line) + "\n")
+    plain = engine.answer
+
+    def with_keywords(task: Task) -> Outcome:
+        assert task.keywords == ("Siobhan",)
+        told = plain(task)
+        return dataclasses.replace(told, transcript={**told.transcript, "keywords": [term]})
+
+    engine.answer = with_keywords
+    assert run(manifest, "-o", tmp_path / "out", "--shard-format", shard_format) == 0
+    (shard,) = (tmp_path / "out").glob("shard-*")
+    assert run(shard, "-o", tmp_path / "again") == 0
+    (before,), (after,) = rows_in(tmp_path / "out"), rows_in(tmp_path / "again")
+    assert before == after
+    assert after["reference"] == "yes"
+    if shard_format == "jsonl":
+        (row,), _ = read_manifest(shard)
+        assert (row.text, row.keywords) == ("yes", ("Siobhan",))
 
 
 def test_one_recording_asked_in_two_ways_is_done_in_the_first(
