@@ -15,6 +15,8 @@ from granite_mlx.corpus.items import Named, distinct
 
 Trouble = tuple[Named, str]
 
+PARQUET = ".parquet"
+
 
 def named_in(
     arguments: Sequence[str], *, recursive: bool
@@ -29,7 +31,7 @@ def named_in(
 
     if STDIN in arguments:
         raise UsageError("corpus reads files; - (stdin) cannot be read again after a crash.")
-    manifests = [one for one in arguments if Path(one).suffix.lower() in SUFFIXES]
+    manifests = [one for one in arguments if Path(one).suffix.lower() in (*SUFFIXES, PARQUET)]
     manifests = [one for one in manifests if not os.path.isdir(one)]
     files = recordings([one for one in arguments if one not in manifests], recursive=recursive)
     named, troubles = [], []
@@ -46,6 +48,9 @@ def named_in(
 
 
 def _in_manifest(path: Path, notes: list[str]) -> Iterator[Named]:
+    if path.suffix.lower() == PARQUET:
+        yield from _in_shard(path)
+        return
     if _is_of_transcribe(path):
         yield from _inputs(path)
         return
@@ -57,6 +62,14 @@ def _in_manifest(path: Path, notes: list[str]) -> Iterator[Named]:
         assert isinstance(row.audio, Path)
         audio = input_name(Recording(str(row.audio)))
         yield Named(row.id, audio, row.language, row.keywords, row.text)
+
+
+def _in_shard(path: Path) -> Iterator[Named]:
+    from granite_mlx.corpus.shards import read_rows
+
+    for row in read_rows(path):
+        keywords = tuple(one["term"] for one in row["keywords"])
+        yield Named(row["id"], row["audio"], row["language"], keywords, row["reference"])
 
 
 def _is_of_transcribe(path: Path) -> bool:

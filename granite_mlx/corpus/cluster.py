@@ -21,7 +21,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from granite_mlx.corpus import joining
 from granite_mlx.corpus.errors import CorpusError
 from granite_mlx.corpus.items import Outcome, Task, packed, unpacked_outcomes, unpacked_tasks
 
@@ -50,8 +50,6 @@ N_TRIES = 3
 
 N_STARTS = 3
 """Ray gives itself 30 s to start, which a busy machine may exceed; there is no option for it."""
-
-CONNECT_S = 10.0
 
 SESSION_BASE, SESSION_PREFIX = "/tmp", "granite-mlx-ray-"
 """Not $TMPDIR, which is long on a Mac: a socket's path may have 103 bytes, and Ray needs 70."""
@@ -114,13 +112,15 @@ def cluster(
 
     Without an `address`, Ray runs on this machine alone, in a folder that goes when it ends; `note`
     is where the folder's name is kept, so that one that a crash has left goes next time. With an
-    address, the default is a worker for each machine of the cluster.
+    address, the default is a worker for each machine of the cluster that has a CPU for one.
 
     Raises:
-        CorpusError: Ray is not installed, cannot be started or does not answer.
+        CorpusError: Ray is not installed, cannot be started, does not answer or let us in, or its
+            machines lack CPUs or have another granite-mlx.
     """
     if address is not None:
-        _check_that_it_answers(address)
+        joining.check_that_it_answers(address)
+        joining.prepare()
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     _sweep(note)
@@ -136,15 +136,17 @@ def cluster(
         stack.enter_context(contextlib.redirect_stderr(log))
         ray = _imported()
         with _own_signals(), _stderr_to(log):
+            stack.callback(ray.shutdown)  # first: Ctrl-C may come in the middle of the start
             _start(ray, n_workers, address, folder)
-        stack.callback(ray.shutdown)
-        n = n_workers or sum(node["Alive"] for node in ray.nodes())
+        n = n_workers or max(1, len(joining.nodes(ray)))
         n_cpus = int(ray.cluster_resources().get("CPU", 0))
         if n > n_cpus:
             raise CorpusError(
                 f"{n} workers take a CPU of Ray's each, and the cluster at {address} has {n_cpus}; "
                 "give fewer --workers, or ray start more --num-cpus."
             )
+        if address is not None:
+            joining.check_nodes(ray, address)
 
         def engine(lots: Lots) -> Iterator[list[Outcome]]:
             return _mapped(ray, make, lots, n)
@@ -161,19 +163,6 @@ def _imported() -> Any:
             "granite-mlx corpus needs Ray Data; install it with: pip install 'granite-mlx[corpus]'"
         ) from error
     return ray
-
-
-def _check_that_it_answers(address: str) -> None:
-    """Ray itself would try for minutes. CorpusError where nobody is at HOST:PORT."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        return  # as "auto", which Ray resolves
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        raise CorpusError(
-            f"no Ray cluster answers at {address} ({error}); is `ray start --head` running there?"
-        ) from error
 
 
 def _start(ray: Any, n_workers: int | None, address: str | None, folder: Path) -> None:
@@ -197,9 +186,10 @@ def _start(ray: Any, n_workers: int | None, address: str | None, folder: Path) -
             ray.shutdown()
             if n_left:
                 continue
-            where = "on this machine" if address is None else f"at {address}"
+            if address is not None:
+                raise joining.refusal(address, error) from error
             said = " ".join(str(error).split())
-            raise CorpusError(f"Ray could not be started or reached {where}: {said}") from error
+            raise CorpusError(f"Ray could not be started on this machine: {said}") from error
 
 
 def _mapped(ray: Any, make: MakeWorker, lots: Lots, n_workers: int) -> Iterator[list[Outcome]]:

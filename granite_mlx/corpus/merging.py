@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +17,7 @@ from granite_mlx.corpus.errors import CorpusError
 from granite_mlx.corpus.rows import Row, key_of
 from granite_mlx.corpus.shards import Format
 from granite_mlx.corpus.store import FILES, LOCK, OPEN, Store, failures_in, read_settings, rows_in
+from granite_mlx.locking import AT_WORK
 
 
 def merge(
@@ -26,11 +29,25 @@ def merge(
     folder appears when it is whole.
 
     Raises:
-        CorpusError: two results for one content, other settings, or a folder that is not empty.
+        CorpusError: two results for one content, other settings, a folder that another process
+            is at work in, or one to write to that is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CorpusError(f"-o {out}: it is not empty; name a new folder to merge into.")
     settings = _common_settings(folders)
+    with contextlib.ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(_left_alone(folder))
+        return _merged(folders, out, settings, shard_format, shard_files)
+
+
+def _merged(
+    folders: Sequence[Path],
+    out: Path,
+    settings: dict[str, Any],
+    shard_format: Format,
+    shard_files: int,
+) -> tuple[int, int]:
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".part", dir=out.parent))
     try:
@@ -53,6 +70,20 @@ def merge(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return n_rows, n_failed
+
+
+@contextlib.contextmanager
+def _left_alone(folder: Path) -> Iterator[None]:
+    """Nobody writes there meanwhile. The folder may be on a disk that we cannot write to."""
+    if not (folder / LOCK).exists():  # as in one that was merged
+        yield
+        return
+    with open(folder / LOCK, "rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CorpusError(f"{folder}: {AT_WORK}") from error
+        yield
 
 
 def _common_settings(folders: Sequence[Path]) -> dict[str, Any]:

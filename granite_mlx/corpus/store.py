@@ -65,7 +65,7 @@ class Store:
             self._check(settings)
             self._open = self._opened()
             self.failures = _read_failures(folder / FAILED)
-            self._failed: BinaryIO = open(folder / FAILED, "ab", buffering=0)  # noqa: SIM115
+            self._failed: BinaryIO | None = None  # made by the first failure
         except BaseException as error:
             self._lock.close()
             if isinstance(error, OSError):
@@ -99,13 +99,15 @@ class Store:
     def set_aside(self, failure: Mapping[str, Any]) -> None:
         """Tell of a file that could not be done: a line of docs/files.md with its `input`."""
         self.failures[failure["input"]] = dict(failure)
+        if self._failed is None:
+            self._failed = _continued(self.folder / FAILED)
         _write(self._failed, line_of(failure))
 
     def finish(self) -> None:
         """Make a shard of the last rows, and leave in failed.jsonl only what is still so."""
         if self._n_open:
             self._close_shard()
-        self._failed.close()
+        self._close_failed()
         path = self.folder / FAILED
         if self.failures:
             part = path.with_name(f".{FAILED}.part")
@@ -119,7 +121,7 @@ class Store:
 
     def close(self) -> None:
         """Let another process have the folder. What is in the open file stays there."""
-        self._failed.close()
+        self._close_failed()
         self._open.close()
         self._lock.close()
 
@@ -128,6 +130,11 @@ class Store:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _close_failed(self) -> None:
+        if self._failed is not None:
+            self._failed.close()
+            self._failed = None
 
     def _check(self, settings: Mapping[str, Any]) -> None:
         path = self.folder / SETTINGS
@@ -219,7 +226,28 @@ def rows_in(folder: Path) -> Iterator[Row]:
             yield row
     path = folder / OPEN
     if path.exists():
-        yield from (row for row in read_rows(path) if key_of(row) not in seen)
+        yield from (row for row in _whole_rows(path) if key_of(row) not in seen)
+
+
+def _whole_rows(path: Path) -> Iterator[Row]:
+    """Without a last one that a crash has cut off."""
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        try:
+            row: Row = json.loads(line)
+            row["sha256"], row["id"], row["transcript"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorpusError(
+                f"{path} is damaged ({error}); delete it, and its recordings are done again."
+            ) from error
+        yield row
+
+
+def _continued(path: Path) -> BinaryIO:
+    """To add lines to, after one that a crash has cut off too."""
+    file: BinaryIO = open(path, "ab", buffering=0)  # noqa: SIM115
+    if file.tell() and not path.read_bytes().endswith(b"\n"):
+        file.write(b"\n")
+    return file
 
 
 def failures_in(folder: Path) -> list[dict[str, Any]]:

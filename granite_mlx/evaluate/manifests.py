@@ -19,7 +19,10 @@ SUFFIXES = (*JSON_LINES, *TABLES)
 AUDIO_COLUMNS = ("audio", "audio_filepath")
 """The second is NeMo's and the leaderboard's."""
 
-COLUMNS = ("id", *AUDIO_COLUMNS, "text", "language", "target", "target_language", "keywords")
+TEXT_COLUMNS = ("text", "reference")
+"""The second is that of our own results, which name recordings as a manifest does."""
+
+COLUMNS = ("id", *AUDIO_COLUMNS, *TEXT_COLUMNS, "language", "target", "target_language", "keywords")
 BETWEEN_KEYWORDS = ";"
 """In a table, where a cell is one text."""
 
@@ -132,8 +135,10 @@ def _row(path: Path, where: str, record: Record) -> Row:
         )
     texts = {
         name: _text(where, name, record.get(name))
-        for name in ("text", "language", "target", "target_language")
+        for name in ("language", "target", "target_language")
     }
+    text = next((name for name in TEXT_COLUMNS if name in record), TEXT_COLUMNS[0])
+    texts["text"] = _text(where, text, record.get(text))
     return make_row(
         _id(where, record["id"]) if record.get("id") is not None else audio,
         path.parent / Path(audio).expanduser(),
@@ -170,7 +175,8 @@ def _keywords(where: str, value: object) -> list[str]:
     if isinstance(value, str):
         return [term.strip() for term in value.split(BETWEEN_KEYWORDS) if term.strip()]
     if isinstance(value, list):
-        return value
+        # Our own results tell of each term whether it was found.
+        return [one["term"] if isinstance(one, dict) and "term" in one else one for one in value]
     raise EvaluationError(
         f"{where}: keywords must be a list of terms, or terms with {BETWEEN_KEYWORDS} between them."
     )

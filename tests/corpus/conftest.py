@@ -30,3 +30,9 @@ def archives() -> ModuleType:
 def short_recordings() -> ModuleType:
     """short_recordings.py beside this file."""
     return _module("short_recordings")
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> ModuleType:
+    """ray_cluster.py beside this file."""
+    return _module("ray_cluster")

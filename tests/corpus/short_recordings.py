@@ -7,11 +7,11 @@ import soundfile
 
 from granite_mlx.audio.files import SAMPLE_RATE, load_audio
 
-SHORTEST_S, STEP_S, N_LENGTHS = 1.0, 0.05, 30
+SHORTEST_S, STEP_S, N_LENGTHS = 0.5, 0.02, 30
 
 
 def make(examples: Path, folder: Path, n_recordings: int) -> list[Path]:
-    """Write n_recordings WAV files of 1.0 to 2.5 s, each behind its own length of silence."""
+    """Write n_recordings WAV files of 0.5 to 1.1 s, each behind its own length of silence."""
     sounds = [load_audio(path) for path in sorted(examples.glob("*.flac"))]
     folder.mkdir()
     paths = []

@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -154,3 +155,67 @@ def test_a_recording_that_kills_its_worker_does_not_stop_the_others(tmp_path: Pa
         assert n_workers == 1
         outcomes = [one for some in engine([[task] for task in tasks]) for one in some]
     assert sorted(one.sha256 for one in outcomes) == ["a", "b", "c"]
+
+
+@pytest.fixture(scope="module")
+def nodes(ray_cluster: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    two = ray_cluster.RayCluster(tmp_path_factory.mktemp("nodes"))
+    try:
+        two.start()
+        yield two
+    finally:
+        two.stop()
+
+
+def joined(
+    nodes: Any, archive: Path, out: Path, env: dict[str, str], *more: str
+) -> subprocess.CompletedProcess[str]:
+    words = ["corpus", "-m", "demo", "-r", archive, "-o", out, "--address", nodes.address, *more]
+    return subprocess.run(
+        [sys.executable, "-m", "granite_mlx", *words],
+        env=env, capture_output=True, text=True, timeout=ENOUGH_S,
+    )  # fmt: skip
+
+
+def test_a_cluster_of_two_nodes_is_joined_and_left_alive(
+    nodes: Any, archive: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = joined(nodes, archive, out, nodes.env_with_token)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert "raylet" not in done.stderr
+    rows = list(rows_in(out))
+    assert_each_once(rows, archive)
+    until_s = time.monotonic() + ENOUGH_S  # Ray ends what the command has left in its own time
+    while any(map(is_running, worker_pids(rows))) or nodes.seen() != ["2", "2.0", "7"]:
+        assert time.monotonic() < until_s, nodes.seen()
+
+
+def is_running(pid: int) -> bool:
+    """Whether it is a process, and no dead one that waits for its parent."""
+    with contextlib.suppress(OSError):
+        return b"State:\tZ" not in Path(f"/proc/{pid}/status").read_bytes()
+    return False
+
+
+def test_a_cluster_does_not_let_in_who_has_another_token(
+    nodes: Any, archive: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "token"
+    other.write_text("of-another-cluster-0123456789abcdef")
+    env = nodes.env(RAY_AUTH_TOKEN_PATH=str(other))
+    done = joined(nodes, archive, tmp_path / "out", env)
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert "asks for its token, and here is another token" in line
+    assert not (tmp_path / "out" / "failed.jsonl").exists()
+
+
+def test_more_workers_than_the_cluster_has_cpus_are_refused(
+    nodes: Any, archive: Path, tmp_path: Path
+) -> None:
+    done = joined(nodes, archive, tmp_path / "out", nodes.env_with_token, "--workers", "3")
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("granite-mlx: 3 workers take a CPU of Ray's each")

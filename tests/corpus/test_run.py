@@ -1,8 +1,13 @@
 """The command with an engine in this process: what is done, set aside and named, and the codes."""
 
+import dataclasses
 import json
+import os
+import re
 import shutil
+import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +22,16 @@ from granite_mlx.cli.parser import parse
 from granite_mlx.cli.screen import Screen
 from granite_mlx.corpus.errors import CorpusError
 from granite_mlx.corpus.items import Outcome, Task
+from granite_mlx.corpus.joining import (
+    MODE,
+    PREFACE,
+    TOKEN,
+    TOKEN_PATH,
+    check_that_it_answers,
+    prepare,
+    refusal,
+)
+from granite_mlx.corpus.shards import FORMATS
 from granite_mlx.corpus.store import rows_in
 from granite_mlx.evaluate.manifests import read_manifest
 from granite_mlx.evaluate.others import read_other_runs
@@ -177,6 +192,33 @@ def test_a_manifest_goes_in_and_eval_reads_what_comes_out(
     assert len(names(tmp_path / "again")) == 2
 
 
+@pytest.mark.parametrize("shard_format", FORMATS)
+def test_results_with_keywords_are_a_manifest_of_the_same(
+    run: Run, engine: Any, folder: Path, tmp_path: Path, shard_format: str
+) -> None:
+    term = {"term": "Siobhan", "offered": True, "found": False, "times": []}
+    manifest = folder / "talks.jsonl"
+    line = {"id": "a", "audio": "0000.wav", "text": "yes", "keywords": ["Siobhan"]}
+    manifest.write_text(json.dumps(line) + "\n")
+    plain = engine.answer
+
+    def with_keywords(task: Task) -> Outcome:
+        assert task.keywords == ("Siobhan",)
+        told = plain(task)
+        return dataclasses.replace(told, transcript={**told.transcript, "keywords": [term]})
+
+    engine.answer = with_keywords
+    assert run(manifest, "-o", tmp_path / "out", "--shard-format", shard_format) == 0
+    (shard,) = (tmp_path / "out").glob("shard-*")
+    assert run(shard, "-o", tmp_path / "again") == 0
+    (before,), (after,) = rows_in(tmp_path / "out"), rows_in(tmp_path / "again")
+    assert before == after
+    assert after["reference"] == "yes"
+    if shard_format == "jsonl":
+        (row,), _ = read_manifest(shard)
+        assert (row.text, row.keywords) == ("yes", ("Siobhan",))
+
+
 def test_one_recording_asked_in_two_ways_is_done_in_the_first(
     run: Run, engine: Any, folder: Path, tmp_path: Path
 ) -> None:
@@ -213,6 +255,63 @@ def test_arguments_that_make_no_sense(words: str) -> None:
 def test_stdin_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read again"):
         run("-", "-o", tmp_path / "out")
+
+
+def test_what_is_not_ray_is_told_from_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = threading.Thread(target=answer_once, args=(server, b"HTTP/1.1 400 Bad\r\n\r\n"))
+        answering.start()
+        port = server.getsockname()[1]
+        with pytest.raises(CorpusError, match="is not Ray"):
+            check_that_it_answers(f"127.0.0.1:{port}")
+        answering.join()
+        answering = threading.Thread(target=answer_once, args=(server, PREFACE[-9:]))
+        answering.start()
+        check_that_it_answers(f"127.0.0.1:{port}")
+        answering.join()
+
+
+def answer_once(server: socket.socket, answer: bytes) -> None:
+    connection, _ = server.accept()
+    with connection:
+        assert connection.recv(len(PREFACE)) == PREFACE
+        connection.sendall(answer)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("RPC error: InvalidAuthToken: it is missing", "asks for its token, and here is no token"),
+        ("Version mismatch: The cluster:\n Ray: 2.61", "other versions; .*The cluster: Ray: 2.61"),
+        ("Failed to connect", r"does not let this command in \(it failed Failed to connect\)"),
+    ],
+)
+def test_what_ray_refuses_is_one_sentence(
+    said: str, told: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in (TOKEN, TOKEN_PATH):
+        monkeypatch.delenv(name, raising=False)
+    error = ConnectionError("it failed")
+    error.__cause__ = RuntimeError(said)
+    refused = str(refusal("head:1", error))
+    assert re.search(told, refused)
+    assert "\n" not in refused
+
+
+def test_a_token_is_shown_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "environ", {"HOME": str(tmp_path)})
+    prepare()
+    assert MODE not in os.environ
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("a")
+    prepare()
+    assert os.environ[MODE] == "token"
+    os.environ[MODE] = "disabled"
+    prepare()
+    assert os.environ[MODE] == "disabled"
 
 
 def test_a_cluster_that_is_not_there_is_one_sentence(

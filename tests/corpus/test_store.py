@@ -139,6 +139,40 @@ def test_parts_merge_into_one_folder(tmp_path: Path, rows: list[Row]) -> None:
         assert store.has(rows[6]["sha256"], "n6")
 
 
+def test_a_part_whose_command_was_killed_merges_without_its_cut_off_row(
+    tmp_path: Path, rows: list[Row]
+) -> None:
+    with Store(tmp_path / "a", ASKED) as store:
+        for row in rows[:3]:
+            store.add(row)
+    with open(tmp_path / "a" / OPEN, "ab") as file:
+        file.write(line_of(rows[3])[:-9])
+    assert merge([tmp_path / "a"], tmp_path / "all") == (3, 0)
+    assert list(rows_in(tmp_path / "all")) == rows[:3]
+
+
+def test_a_folder_at_work_is_not_merged(tmp_path: Path, rows: list[Row]) -> None:
+    with Store(tmp_path / "a", ASKED) as store:
+        store.add(rows[0])
+        with pytest.raises(CorpusError, match="a: another process is at work there"):
+            merge([tmp_path / "a"], tmp_path / "all")
+    assert merge([tmp_path / "a"], tmp_path / "all") == (1, 0)
+
+
+def test_nothing_failed_where_nothing_was_begun(tmp_path: Path) -> None:
+    with Store(tmp_path, ASKED):  # as when the workers cannot be started
+        pass
+    assert not (tmp_path / "failed.jsonl").exists()
+
+
+def test_a_failure_after_one_that_a_crash_has_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "failed.jsonl").write_bytes(line_of(failure("n0"))[:-9])
+    with Store(tmp_path, ASKED) as store:
+        store.set_aside(failure("n1"))
+    with Store(tmp_path, ASKED) as store:
+        assert list(store.failures) == ["/n1"]
+
+
 def test_two_results_of_one_content_are_refused(
     tmp_path: Path, rows: list[Row], archives: ModuleType
 ) -> None:
