@@ -2,7 +2,7 @@
 # changed. Works with GNU Make 3.81, which is what macOS brings.
 #
 #   .venv            granite-mlx as a user gets it (editable); `make test` adds the tools to it
-#   .venv-reference  the same with torch, transformers and peft, for what compares with them
+#   .venv-reference  the same with torch, transformers and peft, for what compares with them, and Ray
 #   .venv-mlx-audio  mlx-audio as its users have it, for what is exchanged with it
 
 PYTHONS := python3 python3.14 python3.13 python3.12 python3.11
@@ -94,7 +94,7 @@ wheel: .venv/installed-dev
 	touch .venv/installed $@
 
 .venv-reference/installed: pyproject.toml | .venv-reference/bin/pip
-	.venv-reference/$(INSTALL) -e '.[dev,reference]'
+	.venv-reference/$(INSTALL) -e '.[corpus,dev,reference]'
 	touch $@
 
 # What is exchanged with mlx-audio was studied in this version of it.

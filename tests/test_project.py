@@ -47,11 +47,14 @@ def test_dependencies_are_what_the_package_imports(
     assert imported - sys.stdlib_module_names - {"granite_mlx"} == declared | of_extras
 
 
-def test_the_tests_have_the_extras_of_the_package(project: dict[str, Any]) -> None:
+def test_the_tests_have_the_extras_of_the_package(
+    repository: Path, project: dict[str, Any]
+) -> None:
     extras = project["optional-dependencies"]
     wanted = {one for extra in USED for one in extras[extra]}
-    # Tests with Ray itself are skipped without it: it is large, and they take minutes.
+    # Ray is large, and its tests take minutes: `make test-slow` has it.
     assert {one for one in wanted if not one.startswith("ray")} <= set(extras["dev"])
+    assert "-e '.[corpus,dev,reference]'" in (repository / "Makefile").read_text()
 
 
 @pytest.mark.parametrize(
