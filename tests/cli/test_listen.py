@@ -25,6 +25,8 @@ from granite_mlx.live.session import LiveSession
 from granite_mlx.live.turns import Turns
 from granite_mlx.transcript import FORMATS, Segment, Transcript
 
+from .terminals import read_all
+
 Run = Callable[..., Any]
 ENGLISH = "yesterday the neighbour found a small horse at home"
 ENOUGH_S = 60
@@ -105,7 +107,7 @@ def test_a_terminal_shows_drafts_and_takes_them_back(english: Path) -> None:
     environment = {**os.environ, "TERM": "xterm", "NO_COLOR": ""}
     with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment) as ran:
         os.close(theirs)
-        shown = _read_all(ours)
+        shown = read_all(ours)
         assert ran.wait(ENOUGH_S) == 0
     assert "\x1b[2myesterday" in shown
     assert shown.count(ERASE_LINE) >= 2
@@ -378,16 +380,3 @@ def test_a_long_draft_shows_its_end() -> None:
     assert last_that_fits("one two three", 6) == "…three"
     assert last_that_fits("日本語です", 5) == "…です"
     assert last_that_fits("一\x1b", 20) == "一\x1b"
-
-
-def _read_all(descriptor: int) -> str:
-    parts = []
-    while True:
-        try:
-            part = os.read(descriptor, 4096)
-        except OSError:  # the other side has closed: Linux
-            part = b""
-        if not part:
-            os.close(descriptor)
-            return b"".join(parts).decode()
-        parts.append(part)

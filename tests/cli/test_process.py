@@ -16,6 +16,8 @@ import pytest
 import granite_mlx
 from granite_mlx.transcript import FORMATS, Transcript
 
+from .terminals import read_all
+
 Run = Callable[..., Any]
 Recordings = Callable[..., Path]
 HEAVY = {"av", "huggingface_hub", "jinja2", "mlx", "numpy", "soundfile", "soxr", "tokenizers"}
@@ -194,9 +196,8 @@ def test_progress_is_shown_on_a_terminal_only(
     master, terminal = pty.openpty()
     with start("transcribe", speech, "-m", "big", stderr=terminal, env=with_terminal) as process:
         printed, _ = process.communicate(timeout=ENOUGH_S)
-    said = os.read(master, 100_000).decode()
     os.close(terminal)
-    os.close(master)
+    said = read_all(master)
     assert printed == b"one\n"
     shown = [line.strip() for line in said.split("\r\x1b[K") if line]
     assert shown[:3] == ["Loading big", "Downloading big: 25% (1.00 of 4.00 GB)", "Loading big"]
