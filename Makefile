@@ -33,10 +33,10 @@ help:
 demo: .venv/installed
 	.venv/bin/granite-mlx transcribe -m demo $(EXAMPLE)
 
-# As many processes as cores: one test seldom uses more than one. A file's tests stay together, since
-# they share what they load. `.venv/bin/pytest` alone runs them one after the other.
+# One process more than cores (tests/conftest.py). A file's tests stay together, since they share what
+# they load. `.venv/bin/pytest` alone runs them one after the other.
 test: .venv/installed-dev
-	.venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile
+	.venv/bin/pytest -n auto --dist loadfile
 
 test-all: test test-slow
 
