@@ -15,9 +15,10 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import granite_mlx
 from benchmarks.hard_sounds import (
@@ -34,7 +35,7 @@ from benchmarks.hard_sounds import (
 from benchmarks.tables import line, markdown
 from demo.held_out import SETS, Recording, read_set
 from demo.speech import SAMPLE_RATE
-from granite_mlx import listening, writing
+from granite_mlx import writing
 from granite_mlx.ctc.certainty import Certainty
 from granite_mlx.decoding.generate import Generated
 from granite_mlx.decoding.guard import Guarded
@@ -91,15 +92,9 @@ def answers_seen() -> Iterator[list[Generated]]:
         LoopGuard.settled = settle  # type: ignore[method-assign]
 
 
-@contextmanager
-def read_once() -> Iterator[None]:
+def read_once() -> AbstractContextManager[object]:
     """Within this, no piece is read again in smaller ones: each is judged once."""
-    doubt = listening.is_doubtful
-    listening.is_doubtful = lambda _: False
-    try:
-        yield
-    finally:
-        listening.is_doubtful = doubt
+    return patch("granite_mlx.listening.is_doubtful", return_value=False)
 
 
 @contextmanager
