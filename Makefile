@@ -19,7 +19,7 @@ INSTALL := bin/pip --disable-pip-version-check install --quiet
 help:
 	@echo "make demo      set up and transcribe a real recording, offline"
 	@echo "make test      set up and run the tests (minutes)"
-	@echo "make test-all  and the slow ones: parity with torch and peft, mlx-audio, wheel and sdist"
+	@echo "make test-all  and the slow ones: parity with torch and peft, mlx-audio, browser, Ray, wheel"
 	@echo "make test-slow the slow ones alone"
 	@echo "make bench     ours and mlx-audio side by side on this machine (at most 15 minutes)"
 	@echo "make lint      ruff: rules and format        make format   let ruff mend both"
@@ -33,10 +33,10 @@ help:
 demo: .venv/installed
 	.venv/bin/granite-mlx transcribe -m demo $(EXAMPLE)
 
-# One process more than cores (tests/conftest.py). A file's tests stay together, since they share what
-# they load. `.venv/bin/pytest` alone runs them one after the other.
+# As many processes as cores: one test seldom uses more than one. A file's tests stay together, since
+# they share what they load. `.venv/bin/pytest` alone runs them one after the other.
 test: .venv/installed-dev
-	.venv/bin/pytest -n auto --dist loadfile
+	.venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-all: test test-slow
 

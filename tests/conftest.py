@@ -46,12 +46,6 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores, since some tests wait for a program or for sound at real speed."""
-    return min(4, (os.cpu_count() or 1) + 1)
-
-
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The folder that holds pyproject.toml."""

@@ -242,6 +242,7 @@ def test_bad_options_get_one_sentence(digits: Path, arguments: list[str], word: 
     one_sentence(ran.stderr, word)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_keeps_what_is_done(digits: Path, said: str, tmp_path: Path) -> None:
     copies = [tmp_path / f"{i:03}.flac" for i in range(300)]
     for copy in copies:

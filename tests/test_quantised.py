@@ -45,6 +45,7 @@ def test_the_text_is_that_of_the_stored_values(tmp_path: Path, format: QuantForm
     assert heard(tmp_path / "quantised") == heard(floating) != ""
 
 
+@pytest.mark.slow
 @EVERY_MODE
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_any_type_can_be_asked_for(

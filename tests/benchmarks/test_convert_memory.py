@@ -19,6 +19,7 @@ def test_every_recipe_and_layout_is_measured(convert_memory: ModuleType) -> None
     assert {case.get("layout", "granite-mlx") for case in cases} == set(LAYOUTS)
 
 
+@pytest.mark.slow
 def test_a_conversion_is_measured_in_a_process_of_its_own(
     convert_memory: ModuleType, demo_checkpoint: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:

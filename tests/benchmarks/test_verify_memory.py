@@ -13,6 +13,7 @@ def verify_memory(benchmarks: ModuleType) -> ModuleType:
     return importlib.import_module("benchmarks.verify_memory")
 
 
+@pytest.mark.slow
 def test_a_comparison_is_measured_layer_by_layer(
     verify_memory: ModuleType,
     demo_checkpoint: Path,

@@ -92,6 +92,7 @@ def test_reports_are_those_of_a_search_place_by_place(terms: list[str], text: st
         assert not timed or len(report.times or ()) == n
 
 
+@pytest.mark.slow
 def test_many_terms_and_hours_of_text() -> None:
     """Term by term this would take hours."""
     rng = random.Random(3)

@@ -73,6 +73,7 @@ def test_keywords_and_their_boost_reach_the_model(run: Run, model: Any, english:
     assert "--keyword-boost has no keywords to raise" in ran.err
 
 
+@pytest.mark.slow
 def test_it_is_played_at_real_speed(finish: Run, english: Path) -> None:
     begun_s = time.monotonic()
     ran = finish("listen", "-m", "demo", "--from-file", english, real=True)
@@ -159,6 +160,7 @@ def test_more_of_ctrl_c_keep_what_is_final(
     assert saved.read_text() == f"{ENGLISH}\n"
 
 
+@pytest.mark.slow
 def test_a_session_that_fails_keeps_what_is_final(
     two_turns: Path,
     tmp_path: Path,
@@ -181,6 +183,7 @@ def test_a_session_that_fails_keeps_what_is_final(
     assert (tmp_path / "out" / "talk.txt").read_text() == f"{ENGLISH}\n"
 
 
+@pytest.mark.slow
 def test_stdout_that_is_closed_keeps_what_is_final(
     start: Run, two_turns: Path, tmp_path: Path
 ) -> None:

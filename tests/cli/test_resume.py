@@ -43,6 +43,7 @@ def talks(demo_checkpoint: Path, tmp_path: Path) -> Path:
     return tmp_path / "talks"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "way"),
     [

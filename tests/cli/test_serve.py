@@ -111,6 +111,7 @@ def test_from_start_to_sigterm(serving: Run, demo_checkpoint: Path) -> None:
         assert not served.folder.exists()
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_waits_for_nobody(serving: Run) -> None:
     """An upload that will never end keeps the server for a while, and then no more."""
     with serving() as served, half_an_upload(served.port) as upload:
@@ -126,6 +127,7 @@ def test_a_second_ctrl_c_waits_for_nobody(serving: Run) -> None:
         assert not served.folder.exists()
 
 
+@pytest.mark.slow
 def test_killed_and_started_again(serving: Run, demo_checkpoint: Path) -> None:
     """On the same port; what the first one left is cleared away."""
     with serving() as first:

@@ -49,6 +49,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return made
 
 
+@pytest.mark.slow
 def test_the_demo_is_converted_once_and_hears(conversions: list[Path]) -> None:
     shown: list[tuple[int, int]] = []
     granite_mlx.load("demo:q8", on_progress=lambda *done: shown.append(done)).close()

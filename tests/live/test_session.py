@@ -241,6 +241,7 @@ def test_sessions_share_the_model(model: GraniteSpeech, examples: dict[str, np.n
     assert [texts[n] for n in range(len(names))] == TEXTS * 2
 
 
+@pytest.mark.slow
 def test_requests_and_sessions_with_and_without_a_boost_share_the_batch(
     model: GraniteSpeech, examples: dict[str, np.ndarray]
 ) -> None:
@@ -356,6 +357,7 @@ def wait_until(reached: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_sound(model: GraniteSpeech) -> None:
     """Hours are the same: what is held is the open piece and 30 s of levels, and the text."""
     held: list[tuple[int, int]] = []

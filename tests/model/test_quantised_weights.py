@@ -121,6 +121,7 @@ def test_parts_are_kept_as_they_are_stored(tmp_path: Path, format: QuantFormat, 
     assert floating == {DTYPES[dtype]}
 
 
+@pytest.mark.slow
 @EVERY_MODE
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_all_that_is_computed_is_in_the_models_type(

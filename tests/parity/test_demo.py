@@ -92,6 +92,7 @@ def test_a_padded_batch_gives_each_recording_what_it_gets_alone(model, recording
     assert answer(model, batch) == [answer(model, [prompt])[0] for prompt in alone]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_writes_the_examples_right(demo_checkpoint, dtype):
     with granite_mlx.load("demo", dtype=dtype) as model:

@@ -47,6 +47,7 @@ def test_an_error_may_be_dropped_on_the_caller_s_thread(model: GraniteSpeech) ->
     gc.collect()  # a complaint from there fails the test
 
 
+@pytest.mark.slow
 def test_keywords_and_a_budget_take_room_from_the_audio(
     model: GraniteSpeech, listen: Listen
 ) -> None:

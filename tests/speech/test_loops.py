@@ -113,6 +113,7 @@ def test_a_word_that_was_said_and_goes_on(
     assert (transcript.text, codes(transcript)) == (said["digits"], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", AS_USUAL)
 @pytest.mark.parametrize("n_prompts", [1, 9])
 def test_one_row_of_a_batch(

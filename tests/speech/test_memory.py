@@ -2,6 +2,7 @@
 
 import mlx.core as mx
 import numpy as np
+import pytest
 
 from granite_mlx import GraniteSpeech
 from granite_mlx.loading import CACHE_LIMIT_BYTES
@@ -10,6 +11,7 @@ from granite_mlx.selftest.random_weights import random_signal
 from .asking import RATE
 
 
+@pytest.mark.slow
 def test_recordings_of_any_length_leave_nothing(model: GraniteSpeech) -> None:
     rng = np.random.default_rng(0)
     sizes = rng.integers(1_000, 12_000, 200).tolist()

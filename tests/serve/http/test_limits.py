@@ -311,6 +311,7 @@ def test_an_answer_that_takes_too_long(
     assert model.n_requests == 0
 
 
+@pytest.mark.slow
 def test_a_slow_reader(serve: Callable[..., Address], monkeypatch: pytest.MonkeyPatch) -> None:
     """Who takes nothing of a long answer is not waited for."""
     monkeypatch.setattr(PatientProtocol, "look_every_s", 0.1)
