@@ -250,6 +250,7 @@ class RealtimeSession:
         try:
             while not live.is_over and time.monotonic() < latest_s:
                 await anyio.sleep(POLL_S)
+            await anyio.sleep(0)  # what it told last waits for the loop's next round
             if not live.is_over:
                 message = f"the last text was not written within {longest_s:g} s, and is lost."
                 self._tell_error(message, "text_lost", "server_error")

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from granite_mlx import GraniteSpeech
 from granite_mlx.live.events import Final, TurnDone, TurnStarted, TurnStopped
+from granite_mlx.live.session import LiveSession
 from granite_mlx.serve import realtime_session
 from granite_mlx.serve.realtime import RealtimeLimits
 from granite_mlx.serve.realtime_items import Items
@@ -174,6 +175,24 @@ def test_settings_may_change_between_turns(
     assert committed["previous_item_id"] == item_id
     (*_, last) = messages[-1]["granite"]["segments"]
     assert last["start_s"] >= len(english) / 16_000 - 0.1
+
+
+def test_the_last_text_comes_before_new_settings(
+    model: GraniteSpeech, english: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where all of it is told while the server's loop is busy."""
+
+    def is_over(session: LiveSession) -> bool:
+        session._worker.join()
+        return True
+
+    with client(model).websocket_connect("/v1/realtime") as socket:
+        answer(socket)
+        speak(socket, pcm(english))
+        monkeypatch.setattr(LiveSession, "is_over", property(is_over))
+        socket.send_json(update(turn_detection=None))
+        messages = until(socket, "session.updated")
+    assert [one["transcript"] for one in messages if one["type"] == COMPLETED] == [ENGLISH]
 
 
 def test_the_betas_names(model: GraniteSpeech, english: np.ndarray) -> None:
