@@ -166,6 +166,7 @@ def test_nothing_is_invented_between_speech(
     assert transcript.text == f"{first_text} {second_text}"
 
 
+@pytest.mark.slow
 def test_a_long_file_that_was_cut_off(
     model: GraniteSpeech, long_talk: tuple[np.ndarray, str], tmp_path: Path
 ) -> None:

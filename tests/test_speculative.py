@@ -62,6 +62,7 @@ def test_the_same_texts_with_fewer_calls(
     assert len(calls) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

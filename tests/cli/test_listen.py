@@ -101,6 +101,7 @@ def test_json_on_stdout_is_one_line(finish: Run, english: Path) -> None:
     assert ran.err == ""
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_drafts_and_takes_them_back(english: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "granite_mlx", "listen", "-m", "demo"]

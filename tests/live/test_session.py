@@ -52,6 +52,7 @@ def test_finals_are_the_offline_text_of_their_stretch(
     assert transcript.text == model.transcribe(talk, sample_rate=RATE).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [777, 16_000, 10**9])
 def test_chunks_do_not_matter(model: GraniteSpeech, talk: np.ndarray, size: int) -> None:
     samples = talk[: 8 * RATE]
