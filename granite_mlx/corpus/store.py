@@ -244,7 +244,7 @@ def _whole_rows(path: Path) -> Iterator[Row]:
 
 def _continued(path: Path) -> BinaryIO:
     """To add lines to, after one that a crash has cut off too."""
-    file: BinaryIO = open(path, "ab", buffering=0)  # noqa: SIM115
+    file: BinaryIO = open(path, "ab", buffering=0)  # noqa: SIM115  # the store closes it
     if file.tell() and not path.read_bytes().endswith(b"\n"):
         file.write(b"\n")
     return file
