@@ -229,7 +229,7 @@ def joined(left: Segments, right: Segments, seam: Seam, at_s: float) -> tuple[Se
     """The segments of two overlapping pieces without what both have; `at_s` is the seam's time."""
     spans, following_spans = _spans(left), _spans(right)
     if spans is None or following_spans is None:
-        n_left, n_skipped = join(_text(left), _text(right), seam)
+        n_left, n_skipped = join(text_of(left), text_of(right), seam)
     else:
         n_left, n_skipped = join_by_times(spans, following_spans, at_s)
     kept = first_words(left, n_left)
@@ -298,10 +298,11 @@ def _part_of(segment: Segment, first: int, last: int) -> Segment:
 def _spans(segments: Sequence[Segment]) -> list[Span] | None:
     """When each word between spaces is said; None where that is not known of all."""
     words = [word for one in segments for word in one.words]
-    if [word.text for word in words] != _text(segments).split():
+    if [word.text for word in words] != text_of(segments).split():
         return None
     return [(word.start_s, word.end_s) for word in words]
 
 
-def _text(segments: Sequence[Segment]) -> str:
+def text_of(segments: Sequence[Segment]) -> str:
+    """What segments say, as one text."""
     return " ".join(one.text for one in segments)

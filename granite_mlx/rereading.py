@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from granite_mlx.assembly import joined
+from granite_mlx.assembly import joined, text_of
 from granite_mlx.audio.stream import SAMPLE_RATE
 from granite_mlx.biasing.astray import LEAST_BETTER, may_be_astray, n_unlike
 from granite_mlx.ctc.greedy import knows_letters, spelt
@@ -46,7 +46,7 @@ def is_doubtful(read: Read) -> bool:
         return False  # words are missing since no more were asked for
     if task.to is not None or task.tags or any(one.speaker for one in read.segments):
         return False  # what the head hears is no witness of it
-    text = _text(read.segments)
+    text = text_of(read.segments)
     if not knows_letters(answer.witness.labels) or not is_spelt(text):
         return False
     return may_be_astray(text, _heard(answer), _keywords(answer))
@@ -77,7 +77,7 @@ def is_better(second: Sequence[Read], first: Read) -> bool:
         return False
     heard, keywords = _heard(first.answer), _keywords(first.answer)
     now, then = (
-        n_unlike(_text(segments), heard, keywords) for segments in (_all(second), first.segments)
+        n_unlike(text_of(segments), heard, keywords) for segments in (_all(second), first.segments)
     )
     return now + LEAST_BETTER <= then
 
@@ -102,7 +102,3 @@ def _heard(answer: Answered) -> str:
 
 def _keywords(answer: Answered) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*answer.task.keywords, *answer.boosted)))
-
-
-def _text(segments: Sequence[Segment]) -> str:
-    return " ".join(one.text for one in segments)

@@ -417,7 +417,7 @@ def test_a_long_complaint_is_cut_so_that_it_fits(meeting: Transcript) -> None:
         try:
             answered = ask(model, meeting, question=QUESTION, form="json", n=50)
         except AnswerError as error:
-            assert "window has no room" in str(error)  # noqa: PT017
+            assert "window has no room" in str(error)  # noqa: PT017  # in some windows
             continue
         assert answered.value["segments"] == [2, 3]
         break
